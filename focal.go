@@ -19,27 +19,33 @@
 //     answered by a sigmoid, and a row may be background. This is RetinaNet's loss.
 //   - [SigmoidLoss]: logits and targets in [0, 1] of the same shape; torchvision's sigmoid_focal_loss.
 //
+// [SoftTargetLoss] is the softmax form on targets in [0, 1] in place of labels.
+//
 // A loss is configured once, by New..., and may then be used by any number of goroutines at once. Its methods allocate
 // nothing (errors apart), lock nothing and start nothing:
 //
 //   - Sum and Mean give a scalar.
 //   - Each gives the losses one by one, unreduced.
-//   - Grad is the forward and the backward pass in one.
+//   - Grad is the forward and the backward pass in one, GradRows the same with a scale for each row.
 //   - Count, and Positives in RetinaNet's form, are what a sum may be divided by.
 //
 // A row is a sample, an anchor or a pixel: a [B, N, C] batch is the same memory as [B*N, C]. All matrices are row-major
 // slices of float32. Logits are the raw outputs of a model, no softmax or sigmoid applied. Labels are class indices
-// from 0, not 0/1 targets: those are for [SigmoidLoss]. Outputs are slices of the caller's, overwritten completely.
+// from 0, not 0/1 targets: those are for [SigmoidLoss]. Outputs are slices of the caller's, overwritten completely. Logits
+// that lie otherwise, in class planes or in padded rows, are read by views: see [SoftmaxLoss.Planes] and
+// [SoftmaxLoss.Strided].
 //
 // # Wrong input
 //
 // The methods of the losses return an error for wrong input, and then have written nothing: [ErrNotConfigured], a
-// *[ShapeError], [ErrOverlap], a *[LabelError] or a *[TargetError], looked for in this order. The number that comes with
-// an error is 0. Logits are never wrong: every float32 has its documented result. An output may be the very slice that is
-// an input where its method says so; any other memory in common is [ErrOverlap]. Slices without elements, nil or not,
-// overlap nothing and are valid where the shapes match.
+// *[ShapeError], [ErrOverlap], a *[LabelError] or a *[TargetError], looked for in this order, and by a view with a wrong
+// size a *[ConfigError], looked for second. The number that comes with an error is 0. Logits are never wrong: every
+// float32 has its documented result. An output may be the very slice that is an input where its method says so; any other
+// memory in common is [ErrOverlap]. Slices without elements, nil or not, overlap nothing and are valid where the shapes
+// match.
 //
-// The vector functions ([Exp] to [LogSumExp]) have no error to return: they panic, also before they write anything.
+// The vector functions ([Exp] to [LogSumExp]) and the conversions of 16-bit numbers ([WidenBFloat16] and its like) have no
+// error to return: they panic, also before they write anything.
 //
 // # The same bits everywhere
 //
@@ -124,8 +130,9 @@ func (e *ShapeError) Error() string {
 	return fmt.Sprintf("focal: %s is %d, must be %d", e.What, e.Got, e.Want)
 }
 
-// A ConfigError reports a field of a configuration that has no meaning. Field is its name. Value is its value; for
-// SoftmaxConfig.Alpha, it is the first weight (a float32) that is none, or the length (an int) if that is wrong.
+// A ConfigError reports a field of a configuration, or an argument like classes, inner or stride, that has no meaning. Field
+// is its name. Value is its value; for an Alpha with a weight per class, it is the first weight (a float32) that is none, or
+// the length (an int) if that is wrong.
 type ConfigError struct {
 	Field string
 	Value any
@@ -197,15 +204,10 @@ type SoftmaxLoss struct{ rows rowLoss }
 //
 // A label is looked up in IgnoreLabels before its range is checked: any number can be one, a class too.
 func NewSoftmaxLoss(cfg SoftmaxConfig) (*SoftmaxLoss, error) {
-	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	params, err := softmaxParams(cfg.Classes, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	alpha, err := checkAlpha(cfg.Alpha, cfg.Classes)
-	if err != nil {
-		return nil, err
-	}
-	params := newLossParams(cfg.Classes, gamma, alpha, 1, 1)
 	if params.smooth, err = checkSmoothing(cfg.Smoothing); err != nil {
 		return nil, err
 	}
@@ -288,15 +290,10 @@ type OneVsRestLoss struct{ rows rowLoss }
 //
 // A label is looked up in IgnoreLabels before its range is checked: any number can be one, a class or background too.
 func NewOneVsRestLoss(cfg OneVsRestConfig) (*OneVsRestLoss, error) {
-	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	params, err := sigmoidParams(cfg.Classes, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	positive, negative, err := sigmoidWeights(cfg.Alpha)
-	if err != nil {
-		return nil, err
-	}
-	params := newLossParams(cfg.Classes, gamma, nil, positive, negative)
 	eps, err := checkSmoothing(cfg.Smoothing)
 	if err != nil {
 		return nil, err
@@ -363,6 +360,32 @@ func (l *OneVsRestLoss) rowLoss() *rowLoss {
 		return nil
 	}
 	return &l.rows
+}
+
+// softmaxParams checks the configuration of a loss over the softmax.
+func softmaxParams(classes int, gamma float32, alpha []float32) (lossParams, error) {
+	gamma, err := checkConfig(classes, gamma)
+	if err != nil {
+		return lossParams{}, err
+	}
+	alpha, err = checkAlpha(alpha, classes)
+	if err != nil {
+		return lossParams{}, err
+	}
+	return newLossParams(classes, gamma, alpha, 1, 1), nil
+}
+
+// sigmoidParams checks the configuration of a sigmoid form.
+func sigmoidParams(classes int, gamma, alpha float32) (lossParams, error) {
+	gamma, err := checkConfig(classes, gamma)
+	if err != nil {
+		return lossParams{}, err
+	}
+	positive, negative, err := sigmoidWeights(alpha)
+	if err != nil {
+		return lossParams{}, err
+	}
+	return newLossParams(classes, gamma, nil, positive, negative), nil
 }
 
 // checkConfig checks what all forms have, and returns gamma without a sign.
@@ -730,15 +753,11 @@ type SigmoidLoss struct {
 
 // NewSigmoidLoss checks the configuration. The error is a *[ConfigError].
 func NewSigmoidLoss(cfg SigmoidConfig) (*SigmoidLoss, error) {
-	gamma, err := checkConfig(1, cfg.Gamma)
+	params, err := sigmoidParams(1, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	positive, negative, err := sigmoidWeights(cfg.Alpha)
-	if err != nil {
-		return nil, err
-	}
-	return &SigmoidLoss{newLossParams(1, gamma, nil, positive, negative)}, nil
+	return &SigmoidLoss{params}, nil
 }
 
 // Sum adds the losses of all elements. targets has the length of logits.

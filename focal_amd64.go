@@ -104,16 +104,6 @@ func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, r
 //go:noescape
 func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// softmaxExpAVX512 is softmaxExpGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-
-// softmaxExpAVX2 is softmaxExpGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-
 // partSumAVX512 is partSumGeneric on n > 0 elements.
 //
 //go:noescape
@@ -123,16 +113,6 @@ func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *
 //
 //go:noescape
 func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
-
-// softmaxPartAVX512 is softmaxPartGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxPartAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
-
-// softmaxPartAVX2 is softmaxPartGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxPartAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
 
 // partExpAVX512 is partExpGeneric on n > 0 elements.
 //
@@ -174,16 +154,6 @@ func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *i
 //go:noescape
 func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// softmaxShiftedAVX512 is softmaxShiftedGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxShiftedAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-
-// softmaxShiftedAVX2 is softmaxShiftedGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxShiftedAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-
 // partShiftedAVX512 is partShiftedGeneric on n > 0 elements.
 //
 //go:noescape
@@ -193,16 +163,6 @@ func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int
 //
 //go:noescape
 func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
-
-// softmaxPartShiftedAVX512 is softmaxPartShiftedGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxPartShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
-
-// softmaxPartShiftedAVX2 is softmaxPartShiftedGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxPartShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 
 // partShiftedExpAVX512 is partShiftedExpGeneric on n > 0 elements.
 //
@@ -624,30 +584,12 @@ func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slo
 	}
 }
 
-func softmaxExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {
-	switch active {
-	case avx512:
-		softmaxExpAVX512(dst, sums, logits, labels, rows, classes, slow)
-	default:
-		softmaxExpAVX2(dst, sums, logits, labels, rows, classes, slow)
-	}
-}
-
 func partSumAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
 	switch active {
 	case avx512:
 		partSumAVX512(total, logits, n, label, slow)
 	default:
 		partSumAVX2(total, logits, n, label, slow)
-	}
-}
-
-func softmaxPartAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
-	switch active {
-	case avx512:
-		softmaxPartAVX512(total, logits, n, label, slow)
-	default:
-		softmaxPartAVX2(total, logits, n, label, slow)
 	}
 }
 
@@ -687,30 +629,12 @@ func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes i
 	}
 }
 
-func softmaxShiftedAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
-	switch active {
-	case avx512:
-		softmaxShiftedAVX512(dst, sums, logits, labels, rows, classes)
-	default:
-		softmaxShiftedAVX2(dst, sums, logits, labels, rows, classes)
-	}
-}
-
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
 	switch active {
 	case avx512:
 		partShiftedAVX512(sums, total, logits, n, label)
 	default:
 		partShiftedAVX2(sums, total, logits, n, label)
-	}
-}
-
-func softmaxPartShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
-	switch active {
-	case avx512:
-		softmaxPartShiftedAVX512(sums, total, logits, n, label)
-	default:
-		softmaxPartShiftedAVX2(sums, total, logits, n, label)
 	}
 }
 

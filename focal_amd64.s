@@ -23219,7 +23219,7 @@ partdone4:
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowSumAVX512(SB), NOSPLIT, $192-48
+TEXT ·rowSumAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
 	VBROADCASTSS consts<>+96(SB), Z2
@@ -23250,453 +23250,594 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	LEAQ    63(SP), BX
-	ANDQ    $-64, BX
-	CMPQ    AX, $+129
-	JLT     begin
+	VPXORD  Z17, Z17, Z17
 	VPXORD  Z13, Z13, Z13
-	VMOVUPS Z13, (BX)
-	VMOVUPS Z13, 64(BX)
+	VPXORD  Z14, Z14, Z14
 
-begin:
-sum_block:
+sum_piece:
 	CMPQ    CX, $+0
 	JLT     sum_others
 	CMPQ    CX, $+128
 	JGE     sum_others
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z13
-	VPANDD  (DI), Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z1, Z13, Z13
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
+	VPERMPS     Z10, Z16, Z18
 	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      (DI), Z16, Z13
-	VADDPS      Z13, Z15, Z15
-	VMOVUPS     64(DX), Z13
-	VPANDD      64(DI), Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z1, Z13, Z13
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVUPS     64(DX), Z16
+	VPANDD      64(SI), Z16, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VPANDD        64(SI), Z18, Z16
+	VADDPS        Z16, Z15, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	VMOVUPS       128(DX), Z15
+	VPANDD        128(SI), Z15, Z16
+	VPMAXSD       Z16, Z17, Z17
+	VADDPS        Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
+	VPERMPS     Z10, Z16, Z18
 	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      64(DI), Z16, Z13
-	VADDPS      Z13, Z15, Z15
-	VMOVUPS     128(DX), Z13
-	VPANDD      128(DI), Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z1, Z13, Z13
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      128(SI), Z16, Z15
+	VMOVUPS     192(DX), Z16
+	VPANDD      192(SI), Z16, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      128(DI), Z16, Z13
-	VADDPS      Z13, Z15, Z15
-	VMOVUPS     192(DX), Z13
-	VPANDD      192(DI), Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z1, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      192(DI), Z16, Z13
-	VADDPS      Z13, Z15, Z15
-	ADDQ        $+256, DX
-	ADDQ        $+256, DI
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_round
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VPANDD        192(SI), Z18, Z16
+	VADDPS        Z16, Z15, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+256, DX
+	ADDQ          $+256, SI
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_round
 
 sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
+	CMPQ BX, $+32
+	JLT  sum_rest
 
-sum_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  (DI), Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z1, Z13, Z13
+sum_block:
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
+	VPERMPS     Z10, Z16, Z18
 	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      (DI), Z16, Z13
-	VADDPS      Z13, Z15, Z15
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVUPS     64(DX), Z16
+	VPANDD      64(SI), Z16, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VPANDD        64(SI), Z18, Z16
+	VADDPS        Z16, Z15, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+128, DX
+	ADDQ          $+128, SI
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ    BX, $+1
+	JLT     sum_added
+	VPXORD  Z18, Z18, Z18
+	CMPQ    BX, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z18
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
 
 sum_part:
-	CMPQ    SI, $+1
+	CMPQ    BX, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  (DI), Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z1, Z13, Z13
+	MOVL    $0x0000ffff, DI
+	BZHIL   BX, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (DX), K1, Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
+	VPERMPS     Z10, Z16, Z19
 	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      (DI), Z16, Z13
-	VMOVAPS.Z   Z13, K1, Z13
-	VADDPS      Z13, Z15, Z15
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVAPS.Z   Z15, K1, Z15
+	VADDPS      Z15, Z18, Z18
 
 sum_done:
+	VCVTPS2PD     Y18, Z15
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000080, SI
+	MOVQ    AX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+64
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Z13
-	VPANDD  Z11, Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z1, Z13, Z13
+	VMOVUPS (DX), Z15
+	VPANDD  Z11, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
+	VPERMPS     Z10, Z16, Z18
 	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     64(DX), Z13
-	VPANDD      Z11, Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z1, Z13, Z13
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     64(DX), Z15
+	VPANDD      Z11, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     128(DX), Z13
-	VPANDD      Z11, Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z1, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     192(DX), Z13
-	VPANDD      Z11, Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z1, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $+256, DX
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_others_round
-
-sum_others_few:
-	CMPQ SI, $+16
-	JLT  sum_others_part
-
-sum_others_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  Z11, Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z1, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $+64, DX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_others_tile
-
-sum_others_part:
-	CMPQ    SI, $+1
-	JLT     sum_others_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   SI, DI, DI
-	KMOVW   DI, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  Z11, Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z1, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VMOVAPS.Z   Z16, K1, Z13
-	VADDPS      Z13, Z15, Z15
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z14, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	MOVQ          classes+32(FP), SI
-	CMPQ          SI, $+129
-	JLT           only
-	VCVTPS2PD     Y15, Z13
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z15
+	VCVTPS2PD     Y15, Z16
 	VEXTRACTF64X4 $0x01, Z15, Y15
 	VCVTPS2PD     Y15, Z15
-	VADDPD        (BX), Z13, Z13
-	VMOVUPS       Z13, (BX)
-	VADDPD        64(BX), Z15, Z15
-	VMOVUPS       Z15, 64(BX)
-	VPXORD        Z15, Z15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	VMOVUPS       128(DX), Z15
+	VPANDD        Z11, Z15, Z16
+	VPMAXSD       Z16, Z17, Z17
+	VADDPS        Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     192(DX), Z15
+	VPANDD      Z11, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+256, DX
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_others_round
+
+sum_others_few:
+	CMPQ BX, $+32
+	JLT  sum_others_rest
+
+sum_others_block:
+	VMOVUPS (DX), Z15
+	VPANDD  Z11, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     64(DX), Z15
+	VPANDD      Z11, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+128, DX
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_others_block
+
+sum_others_rest:
+	CMPQ    BX, $+1
+	JLT     sum_others_added
+	VPXORD  Z16, Z16, Z16
+	CMPQ    BX, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Z15
+	VPANDD  Z11, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	ADDQ        $+64, DX
+	ADDQ        $-16, BX
+
+sum_others_part:
+	CMPQ    BX, $+1
+	JLT     sum_others_done
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (DX), K1, Z15
+	VPANDD  Z11, Z15, Z18
+	VPMAXSD Z18, Z17, Z17
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z15
+	VADDPS      Z15, Z16, Z16
+
+sum_others_done:
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+
+sum_others_added:
+sum_end:
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
-	JGE           sum_block
-	VMOVUPS       (BX), Z13
-	VMOVUPS       64(BX), Z14
+	JGE           sum_piece
 	VADDPD        Z14, Z13, Z13
 	VEXTRACTF64X4 $0x01, Z13, Y14
 	VADDPD        Y14, Y13, Y13
@@ -23705,30 +23846,17 @@ sum_end:
 	VPERMILPD     $0x01, X13, X14
 	VADDSD        X14, X13, X13
 	VCVTSD2SS     X13, X13, X13
-	MOVQ          sums+0(FP), AX
-	VMOVSS        X13, (AX)
-	JMP           summed
 
-only:
-	VCVTPS2PD     Y15, Z13
-	VEXTRACTF64X4 $0x01, Z15, Y14
-	VCVTPS2PD     Y14, Z14
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
-	VCVTSD2SS     X13, X13, X13
-	MOVQ          sums+0(FP), AX
-	VMOVSS        X13, (AX)
-
-summed:
-	MOVQ sums+0(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z12, Z17, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     sums+0(FP), AX
+	VMOVSS   X13, (AX)
+	MOVQ     sums+0(FP), AX
+	MOVL     $0x00000000, 128(AX)
+	MOVL     $0x00000000, 256(AX)
+	MOVL     $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+0(FP)
@@ -23753,14 +23881,10 @@ slow:
 
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowSumAVX2(SB), NOSPLIT, $192-48
+TEXT ·rowSumAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
 	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
 
 row:
 	MOVQ    classes+32(FP), AX
@@ -23778,396 +23902,404 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VPXOR   Y8, Y8, Y8
-	VPXOR   Y9, Y9, Y9
 	VPXOR   Y10, Y10, Y10
-	LEAQ    63(SP), BX
-	ANDQ    $-64, BX
-	CMPQ    AX, $+129
-	JLT     begin
-	VPXOR   Y7, Y7, Y7
-	VMOVUPS Y7, (BX)
-	VMOVUPS Y7, 32(BX)
-	VMOVUPS Y7, 64(BX)
-	VMOVUPS Y7, 96(BX)
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
 
-begin:
-sum_block:
+sum_piece:
 	CMPQ    CX, $+0
 	JLT     sum_others
 	CMPQ    CX, $+128
 	JGE     sum_others
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
-	JLT     sum_few
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+32
+	JLT     sum_rest
 
-sum_round:
+sum_block:
 	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   (DI), Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   32(DI), Y11, Y12
-	VPMAXSD Y12, Y8, Y8
+	VMOVUPS 32(DX), Y8
+	VPAND   (SI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(SI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
 	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VPAND       (DI), Y12, Y7
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y2, Y11, Y7
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (SI), Y9, Y7
+	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y7
-	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       32(DI), Y11, Y7
-	VADDPS      Y7, Y10, Y10
-	VMOVUPS     64(DX), Y7
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(SI), Y9, Y8
+	VMOVUPS     64(DX), Y9
 	VMOVUPS     96(DX), Y11
-	VPAND       64(DI), Y7, Y12
-	VPMAXSD     Y12, Y8, Y8
-	VPAND       96(DI), Y11, Y12
-	VPMAXSD     Y12, Y8, Y8
-	VADDPS      Y2, Y7, Y7
+	VPAND       64(SI), Y9, Y12
+	VPMAXSD     Y12, Y10, Y10
+	VPAND       96(SI), Y11, Y12
+	VPMAXSD     Y12, Y10, Y10
+	VADDPS      Y2, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y7, Y12
+	VFMADD231PS consts<>+96(SB), Y9, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y9, Y13
+	VFMADD213PS consts<>+288(SB), Y9, Y13
+	VFMADD213PS consts<>+320(SB), Y9, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y9
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VPAND       64(DI), Y12, Y7
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y2, Y11, Y7
+	VFMADD231PS Y9, Y12, Y12
+	VPAND       64(SI), Y12, Y9
+	VADDPS      Y9, Y7, Y7
+	VADDPS      Y2, Y11, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
+	VFMADD231PS consts<>+96(SB), Y9, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y7
-	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+320(SB), Y9, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       96(DI), Y11, Y7
-	VADDPS      Y7, Y10, Y10
-	ADDQ        $+128, DX
-	ADDQ        $+128, DI
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_round
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y9, Y11, Y11
+	VPAND        96(SI), Y11, Y9
+	VADDPS       Y9, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	ADDQ         $+128, DX
+	ADDQ         $+128, SI
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_block
 
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
+sum_rest:
+	CMPQ    BX, $+1
+	JLT     sum_added
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y12, Y12, Y12
+	CMPQ    BX, $+16
+	JLT     sum_part
 	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   (DI), Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   32(DI), Y11, Y12
-	VPMAXSD Y12, Y8, Y8
+	VMOVUPS 32(DX), Y8
+	VPAND   (SI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(SI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
 	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VPAND       (DI), Y12, Y7
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y2, Y11, Y7
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (SI), Y9, Y7
+	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y7
-	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       32(DI), Y11, Y7
-	VADDPS      Y7, Y10, Y10
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(SI), Y9, Y12
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
 
 sum_part:
-	CMPQ       SI, $+1
+	CMPQ       BX, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y7
-	VMASKMOVPS (DX), Y7, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y7, Y11, Y12, Y11
-	MOVQ       $0x00000000, R8
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    R8, SI
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, SI
-	CMPQ       SI, R8
-	CMOVQGT    R8, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(SI*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y9, Y11, Y9
+	MOVQ       $0x00000000, DI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    DI, BX
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, BX
+	CMPQ       BX, DI
+	CMOVQGT    DI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(BX*4), Y11
+	VMASKMOVPS 32(DX), Y11, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VPAND      (DI), Y11, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VPAND      32(DI), Y13, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VADDPS     Y2, Y11, Y11
+	VBLENDVPS  Y11, Y13, Y14, Y13
+	VPAND      (SI), Y9, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      32(SI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS consts<>+96(SB), Y9, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
-	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS consts<>+160(SB), Y15, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y11, Y15
-	VFMADD213PS consts<>+256(SB), Y6, Y15
-	VFMADD213PS consts<>+288(SB), Y11, Y15
-	VFMADD213PS consts<>+320(SB), Y11, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y11
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y9
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y11, Y14, Y14
-	VPAND       (DI), Y14, Y11
-	VPAND       Y11, Y7, Y7
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y2, Y13, Y7
+	VFMADD231PS Y9, Y14, Y14
+	VPAND       (SI), Y14, Y9
+	VPAND       Y9, Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	VADDPS      Y2, Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
-	VSUBPS      Y1, Y11, Y13
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y13
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       32(DI), Y11, Y7
-	VPAND       Y7, Y12, Y7
-	VADDPS      Y7, Y10, Y10
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(SI), Y9, Y8
+	VPAND       Y8, Y11, Y8
+	VADDPS      Y8, Y12, Y12
 
 sum_done:
+	VCVTPS2PD    X7, Y8
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y8, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+32
-	JLT     sum_others_few
+	MOVQ    $0x00000080, SI
+	MOVQ    AX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+32
+	JLT     sum_others_rest
 
-sum_others_round:
+sum_others_block:
 	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   consts<>+32(SB), Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   consts<>+32(SB), Y11, Y12
-	VPMAXSD Y12, Y8, Y8
+	VMOVUPS 32(DX), Y8
+	VPAND   consts<>+32(SB), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   consts<>+32(SB), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
 	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y7
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VADDPS      Y2, Y8, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
+	VMOVAPS     Y1, Y8
+	VFMADD231PS consts<>+96(SB), Y7, Y8
+	VSUBPS      Y1, Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y7
-	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VADDPS      Y11, Y10, Y10
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y7, Y8, Y8
 	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y11
 	VPAND       consts<>+32(SB), Y7, Y12
-	VPMAXSD     Y12, Y8, Y8
+	VPMAXSD     Y12, Y10, Y10
 	VPAND       consts<>+32(SB), Y11, Y12
-	VPMAXSD     Y12, Y8, Y8
+	VPMAXSD     Y12, Y10, Y10
 	VADDPS      Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y7, Y12
+	VFMADD231PS consts<>+96(SB), Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
 	VFMADD213PS consts<>+288(SB), Y7, Y13
 	VFMADD213PS consts<>+320(SB), Y7, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y7
@@ -24177,145 +24309,153 @@ sum_others_round:
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y7, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y7
+	VADDPS      Y12, Y9, Y7
+	VADDPS      Y2, Y11, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
+	VFMADD231PS consts<>+96(SB), Y9, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y7
-	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+320(SB), Y9, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	ADDQ        $+128, DX
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_others_round
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y9, Y11, Y11
+	VADDPS       Y11, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	ADDQ         $+128, DX
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_others_block
 
-sum_others_few:
-	CMPQ SI, $+16
-	JLT  sum_others_part
-
-sum_others_tile:
+sum_others_rest:
+	CMPQ    BX, $+1
+	JLT     sum_others_added
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y8, Y8, Y8
+	CMPQ    BX, $+16
+	JLT     sum_others_part
 	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   consts<>+32(SB), Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   consts<>+32(SB), Y11, Y12
-	VPMAXSD Y12, Y8, Y8
+	VMOVUPS 32(DX), Y8
+	VPAND   consts<>+32(SB), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   consts<>+32(SB), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
 	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y7
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VADDPS      Y2, Y8, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
+	VMOVAPS     Y1, Y8
+	VFMADD231PS consts<>+96(SB), Y7, Y8
+	VSUBPS      Y1, Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y7
-	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VADDPS      Y11, Y10, Y10
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y7, Y8, Y8
 	ADDQ        $+64, DX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_others_tile
+	ADDQ        $-16, BX
 
 sum_others_part:
-	CMPQ       SI, $+1
+	CMPQ       BX, $+1
 	JLT        sum_others_done
-	MOVQ       $0x00000008, DI
-	MOVQ       SI, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y7
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y7
 	VMASKMOVPS (DX), Y7, Y11
 	VPXOR      Y12, Y12, Y12
 	VBLENDVPS  Y7, Y11, Y12, Y11
-	MOVQ       $0x00000000, DI
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    DI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       SI, SI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(SI*4), Y12
+	MOVQ       $0x00000000, SI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    SI, BX
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, BX
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(BX*4), Y12
 	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
 	VPAND      consts<>+32(SB), Y11, Y14
-	VPMAXSD    Y14, Y8, Y8
+	VPMAXSD    Y14, Y10, Y10
 	VPAND      consts<>+32(SB), Y13, Y14
-	VPMAXSD    Y14, Y8, Y8
+	VPMAXSD    Y14, Y10, Y10
 	VADDPS     Y2, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS consts<>+96(SB), Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
-	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y11, Y15
-	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
 	VFMADD213PS consts<>+288(SB), Y11, Y15
 	VFMADD213PS consts<>+320(SB), Y11, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y11
@@ -24331,16 +24471,16 @@ sum_others_part:
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y7, Y11
+	VFMADD231PS consts<>+96(SB), Y7, Y11
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
 	VFMADD213PS consts<>+288(SB), Y7, Y13
 	VFMADD213PS consts<>+320(SB), Y7, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y7
@@ -24351,75 +24491,46 @@ sum_others_part:
 	VPADDD      Y11, Y13, Y11
 	VFMADD231PS Y7, Y11, Y11
 	VPAND       Y11, Y12, Y7
-	VADDPS      Y7, Y10, Y10
+	VADDPS      Y7, Y8, Y8
 
 sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2240(SB), Y8, Y7
-	VMOVMSKPS    Y7, SI
-	TESTL        SI, SI
-	JNE          slow
-	MOVQ         classes+32(FP), SI
-	CMPQ         SI, $+129
-	JLT          only
 	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       (BX), Y7, Y7
-	VMOVUPS      Y7, (BX)
-	VADDPD       32(BX), Y9, Y9
-	VMOVUPS      Y9, 32(BX)
-	VCVTPS2PD    X10, Y7
-	VEXTRACTF128 $0x01, Y10, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       64(BX), Y7, Y7
-	VMOVUPS      Y7, 64(BX)
-	VADDPD       96(BX), Y9, Y9
-	VMOVUPS      Y9, 96(BX)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y9, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+
+sum_others_added:
+sum_end:
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
-	JGE          sum_block
-	VMOVUPS      (BX), Y7
-	VADDPD       64(BX), Y7, Y7
-	VMOVUPS      32(BX), Y8
-	VADDPD       96(BX), Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VEXTRACTF128 $0x01, Y7, X8
-	VADDPD       X8, X7, X7
-	VPERMILPD    $0x01, X7, X8
-	VADDSD       X8, X7, X7
-	VCVTSD2SS    X7, X7, X7
-	MOVQ         sums+0(FP), AX
-	VMOVSS       X7, (AX)
-	JMP          summed
+	JGE          sum_piece
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPD       X4, X3, X3
+	VPERMILPD    $0x01, X3, X4
+	VADDSD       X4, X3, X3
+	VCVTSD2SS    X3, X3, X3
 
-only:
-	VCVTPS2PD    X9, Y7
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VCVTPS2PD    X10, Y9
-	VEXTRACTF128 $0x01, Y10, X10
-	VCVTPS2PD    X10, Y10
-	VADDPD       Y9, Y7, Y7
-	VADDPD       Y10, Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VEXTRACTF128 $0x01, Y7, X8
-	VADDPD       X8, X7, X7
-	VPERMILPD    $0x01, X7, X8
-	VADDSD       X8, X7, X7
-	VCVTSD2SS    X7, X7, X7
-	MOVQ         sums+0(FP), AX
-	VMOVSS       X7, (AX)
-
-summed:
-	MOVQ sums+0(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
+	// any |z| > 40, but the target's?
+	VPCMPGTD  consts<>+2240(SB), Y10, Y4
+	VMOVMSKPS Y4, AX
+	TESTL     AX, AX
+	JNE       slow
+	MOVQ      sums+0(FP), AX
+	VMOVSS    X3, (AX)
+	MOVQ      sums+0(FP), AX
+	MOVL      $0x00000000, 128(AX)
+	MOVL      $0x00000000, 256(AX)
+	MOVL      $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+0(FP)
@@ -24444,19 +24555,19 @@ slow:
 
 // func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowExpAVX512(SB), NOSPLIT, $192-56
+TEXT ·rowExpAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+32(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+32(SB), Z11
 	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
@@ -24482,17 +24593,17 @@ row:
 	JLT     apart
 	CMPQ    BX, $+1
 	JGE     apart
-	MOVQ    AX, BX
-	MOVQ    CX, SI
-	MOVQ    DX, DI
+	MOVQ    DX, BX
+	MOVQ    AX, SI
+	MOVQ    CX, DI
 
-look_block:
-	CMPQ    SI, $+0
+look_piece:
+	CMPQ    DI, $+0
 	JLT     look_others
-	CMPQ    SI, $+128
+	CMPQ    DI, $+128
 	JGE     look_others
 	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
+	MOVQ    DI, R8
 	CMPQ    R8, R9
 	CMOVQHI R9, R8
 	LEAQ    target<>+576(SB), R9
@@ -24500,26 +24611,26 @@ look_block:
 	NEGQ    R8
 	LEAQ    (R9)(R8*4), R9
 	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
+	MOVQ    SI, R8
 	CMPQ    R8, R10
 	CMOVQHI R10, R8
 	CMPQ    R8, $+64
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Z13
+	VMOVUPS (BX), Z13
 	VPANDD  (R9), Z13, Z13
 	VPMAXSD Z13, Z14, Z14
-	VMOVUPS 64(DI), Z13
+	VMOVUPS 64(BX), Z13
 	VPANDD  64(R9), Z13, Z13
 	VPMAXSD Z13, Z14, Z14
-	VMOVUPS 128(DI), Z13
+	VMOVUPS 128(BX), Z13
 	VPANDD  128(R9), Z13, Z13
 	VPMAXSD Z13, Z14, Z14
-	VMOVUPS 192(DI), Z13
+	VMOVUPS 192(BX), Z13
 	VPANDD  192(R9), Z13, Z13
 	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+256, DI
+	ADDQ    $+256, BX
 	ADDQ    $+256, R9
 	ADDQ    $-64, R8
 	CMPQ    R8, $+64
@@ -24530,10 +24641,10 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Z13
+	VMOVUPS (BX), Z13
 	VPANDD  (R9), Z13, Z13
 	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+64, DI
+	ADDQ    $+64, BX
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
@@ -24546,7 +24657,7 @@ look_part:
 	BZHIL   R8, R10, R10
 	KMOVW   R10, K1
 	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DI), K1, Z13
+	VMOVUPS (BX), K1, Z13
 	VPANDD  (R9), Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
@@ -24555,22 +24666,22 @@ look_done:
 
 look_others:
 	MOVQ    $0x00000080, R9
-	MOVQ    BX, R8
+	MOVQ    SI, R8
 	CMPQ    R8, R9
 	CMOVQHI R9, R8
 	CMPQ    R8, $+64
 	JLT     look_others_few
 
 look_others_round:
-	VPANDD  (DI), Z1, Z13
+	VPANDD  (BX), Z11, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(DI), Z1, Z13
+	VPANDD  64(BX), Z11, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(DI), Z1, Z13
+	VPANDD  128(BX), Z11, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(DI), Z1, Z13
+	VPANDD  192(BX), Z11, Z13
 	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+256, DI
+	ADDQ    $+256, BX
 	ADDQ    $-64, R8
 	CMPQ    R8, $+64
 	JGE     look_others_round
@@ -24580,9 +24691,9 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VPANDD  (DI), Z1, Z13
+	VPANDD  (BX), Z11, Z13
 	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+64, DI
+	ADDQ    $+64, BX
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
 	JGE     look_others_tile
@@ -24594,16 +24705,16 @@ look_others_part:
 	BZHIL   R8, R9, R9
 	KMOVW   R9, K1
 	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DI), K1, Z13
-	VPANDD  Z1, Z13, Z13
+	VMOVUPS (BX), K1, Z13
+	VPANDD  Z11, Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
 look_others_done:
 look_end:
+	ADDQ $-128, DI
 	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
+	CMPQ SI, $+1
+	JGE  look_piece
 
 	// any |z| > 40, but the target's?
 	VPCMPD   $0x06, Z12, Z14, K1
@@ -24611,567 +24722,701 @@ look_end:
 	JNE      slow
 
 apart:
-	MOVQ    dst+0(FP), BX
-	VPXORD  Z15, Z15, Z15
-	LEAQ    63(SP), SI
-	ANDQ    $-64, SI
-	CMPQ    AX, $+129
-	JLT     begin
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS Z13, (SI)
-	VMOVUPS Z13, 64(SI)
+	MOVQ   dst+0(FP), BX
+	VPXORD Z13, Z13, Z13
+	VPXORD Z15, Z15, Z15
 
-begin:
-sum_block:
+sum_piece:
 	CMPQ    CX, $+0
 	JLT     sum_others
 	CMPQ    CX, $+128
 	JGE     sum_others
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+64
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z13
-	VPANDD  (R8), Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z2, Z13, Z13
+	VMOVUPS (DX), Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      (R8), Z16, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z15, Z15
-	VMOVUPS     64(DX), Z13
-	VPANDD      64(R8), Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z2, Z13, Z13
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z16
+	VMOVUPS     Z16, (BX)
+	VMOVUPS     64(DX), Z17
+	VPANDD      64(DI), Z17, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z17, Z17
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z17, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z17
+	VFNMADD231PS Z4, Z19, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD213PS Z7, Z17, Z19
+	VFMADD213PS Z8, Z17, Z19
+	VFMADD213PS Z9, Z19, Z17
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      64(R8), Z16, Z13
-	VMOVUPS     Z13, 64(BX)
-	VADDPS      Z13, Z15, Z15
-	VMOVUPS     128(DX), Z13
-	VPANDD      128(R8), Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z2, Z13, Z13
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z17, Z18, Z18
+	VPANDD        64(DI), Z18, Z17
+	VMOVUPS       Z17, 64(BX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	VMOVUPS       128(DX), Z16
+	VPANDD        128(DI), Z16, Z17
+	VPMAXSD       Z17, Z14, Z14
+	VADDPS        Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      128(R8), Z16, Z13
-	VMOVUPS     Z13, 128(BX)
-	VADDPS      Z13, Z15, Z15
-	VMOVUPS     192(DX), Z13
-	VPANDD      192(R8), Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z2, Z13, Z13
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      128(DI), Z17, Z16
+	VMOVUPS     Z16, 128(BX)
+	VMOVUPS     192(DX), Z17
+	VPANDD      192(DI), Z17, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z17, Z17
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z17, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z17
+	VFNMADD231PS Z4, Z19, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD213PS Z7, Z17, Z19
+	VFMADD213PS Z8, Z17, Z19
+	VFMADD213PS Z9, Z19, Z17
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      192(R8), Z16, Z13
-	VMOVUPS     Z13, 192(BX)
-	VADDPS      Z13, Z15, Z15
-	ADDQ        $+256, DX
-	ADDQ        $+256, R8
-	ADDQ        $+256, BX
-	ADDQ        $-64, DI
-	CMPQ        DI, $+64
-	JGE         sum_round
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z17, Z18, Z18
+	VPANDD        192(DI), Z18, Z17
+	VMOVUPS       Z17, 192(BX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+256, DX
+	ADDQ          $+256, DI
+	ADDQ          $+256, BX
+	ADDQ          $-64, SI
+	CMPQ          SI, $+64
+	JGE           sum_round
 
 sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
+	CMPQ SI, $+32
+	JLT  sum_rest
 
-sum_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  (R8), Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z2, Z13, Z13
+sum_block:
+	VMOVUPS (DX), Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      (R8), Z16, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z15, Z15
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z16
+	VMOVUPS     Z16, (BX)
+	VMOVUPS     64(DX), Z17
+	VPANDD      64(DI), Z17, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z17, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z17, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z17
+	VFNMADD231PS Z4, Z19, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD213PS Z7, Z17, Z19
+	VFMADD213PS Z8, Z17, Z19
+	VFMADD213PS Z9, Z19, Z17
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z17, Z18, Z18
+	VPANDD        64(DI), Z18, Z17
+	VMOVUPS       Z17, 64(BX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+128, DX
+	ADDQ          $+128, DI
+	ADDQ          $+128, BX
+	ADDQ          $-32, SI
+	CMPQ          SI, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ    SI, $+1
+	JLT     sum_added
+	VPXORD  Z18, Z18, Z18
+	CMPQ    SI, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z18
+	VMOVUPS     Z18, (BX)
 	ADDQ        $+64, DX
-	ADDQ        $+64, R8
+	ADDQ        $+64, DI
 	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
+	ADDQ        $-16, SI
 
 sum_part:
-	CMPQ    DI, $+1
+	CMPQ    SI, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, R9
-	BZHIL   DI, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  (R8), Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z2, Z13, Z13
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (DX), K1, Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VPANDD      (R8), Z16, Z13
-	VMOVAPS.Z   Z13, K1, Z13
-	CMPQ        DI, $+16
+	VPERMPS     Z10, Z17, Z19
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z19, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z16
+	VMOVAPS.Z   Z16, K1, Z16
+	CMPQ        SI, $+16
 	JLT         partless1
-	VMOVUPS     Z13, (BX)
+	VMOVUPS     Z16, (BX)
 	JMP         partdone1
 
 partless1:
-	MOVQ          BX, R8
-	VMOVUPS       Z13, Z16
-	TESTQ         $0x00000008, DI
+	MOVQ          BX, DI
+	VMOVUPS       Z16, Z17
+	TESTQ         $0x00000008, SI
 	JEQ           parteight1
-	VMOVUPS       Y16, (R8)
-	ADDQ          $+32, R8
-	VEXTRACTF64X4 $0x01, Z16, Y16
+	VMOVUPS       Y17, (DI)
+	ADDQ          $+32, DI
+	VEXTRACTF64X4 $0x01, Z17, Y17
 
 parteight1:
-	TESTQ         $0x00000004, DI
+	TESTQ         $0x00000004, SI
 	JEQ           partfour1
-	VMOVUPS       X16, (R8)
-	ADDQ          $+16, R8
-	VEXTRACTF32X4 $0x01, Y16, X16
+	VMOVUPS       X17, (DI)
+	ADDQ          $+16, DI
+	VEXTRACTF32X4 $0x01, Y17, X17
 
 partfour1:
-	TESTQ     $0x00000002, DI
+	TESTQ     $0x00000002, SI
 	JEQ       parttwo1
-	VMOVLPS   X16, (R8)
-	ADDQ      $+8, R8
-	VPERMILPD $0x01, X16, X16
+	VMOVLPS   X17, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X17, X17
 
 parttwo1:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, SI
 	JEQ    partdone1
-	VMOVSS X16, (R8)
+	VMOVSS X17, (DI)
 
 partdone1:
-	VADDPS Z13, Z15, Z15
+	VADDPS Z16, Z18, Z18
 
 sum_done:
+	VCVTPS2PD     Y18, Z16
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	CMPQ    DI, $+64
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+64
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Z13
-	VPANDD  Z1, Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z2, Z13, Z13
+	VMOVUPS (DX), Z16
+	VPANDD  Z11, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VMOVUPS     Z16, (BX)
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     64(DX), Z13
-	VPANDD      Z1, Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z2, Z13, Z13
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (BX)
+	VMOVUPS     64(DX), Z16
+	VPANDD      Z11, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VMOVUPS     Z16, 64(BX)
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     128(DX), Z13
-	VPANDD      Z1, Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z2, Z13, Z13
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 64(BX)
+	VADDPS        Z18, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	VMOVUPS       128(DX), Z16
+	VPANDD        Z11, Z16, Z17
+	VPMAXSD       Z17, Z14, Z14
+	VADDPS        Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VMOVUPS     Z16, 128(BX)
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     192(DX), Z13
-	VPANDD      Z1, Z13, Z16
-	VPMAXSD     Z16, Z14, Z14
-	VADDPS      Z2, Z13, Z13
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, 128(BX)
+	VMOVUPS     192(DX), Z16
+	VPANDD      Z11, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VMOVUPS     Z16, 192(BX)
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $+256, DX
-	ADDQ        $+256, BX
-	ADDQ        $-64, DI
-	CMPQ        DI, $+64
-	JGE         sum_others_round
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 192(BX)
+	VADDPS        Z18, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+256, DX
+	ADDQ          $+256, BX
+	ADDQ          $-64, SI
+	CMPQ          SI, $+64
+	JGE           sum_others_round
 
 sum_others_few:
-	CMPQ DI, $+16
-	JLT  sum_others_part
+	CMPQ SI, $+32
+	JLT  sum_others_rest
 
-sum_others_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  Z1, Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z2, Z13, Z13
+sum_others_block:
+	VMOVUPS (DX), Z16
+	VPANDD  Z11, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VMOVUPS     Z16, (BX)
-	VADDPS      Z16, Z15, Z15
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (BX)
+	VMOVUPS     64(DX), Z16
+	VPANDD      Z11, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 64(BX)
+	VADDPS        Z18, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+128, DX
+	ADDQ          $+128, BX
+	ADDQ          $-32, SI
+	CMPQ          SI, $+32
+	JGE           sum_others_block
+
+sum_others_rest:
+	CMPQ    SI, $+1
+	JLT     sum_others_added
+	VPXORD  Z17, Z17, Z17
+	CMPQ    SI, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Z16
+	VPANDD  Z11, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (BX)
 	ADDQ        $+64, DX
 	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_others_tile
+	ADDQ        $-16, SI
 
 sum_others_part:
-	CMPQ    DI, $+1
+	CMPQ    SI, $+1
 	JLT     sum_others_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   DI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  Z1, Z13, Z16
-	VPMAXSD Z16, Z14, Z14
-	VADDPS  Z2, Z13, Z13
+	MOVL    $0x0000ffff, DI
+	BZHIL   SI, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (DX), K1, Z16
+	VPANDD  Z11, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z13, Z16
-	VSUBPS      Z0, Z16, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z13, Z16, Z16
-	VMOVAPS.Z   Z16, K1, Z13
-	CMPQ        DI, $+16
+	VPERMPS     Z10, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z16
+	CMPQ        SI, $+16
 	JLT         partless2
-	VMOVUPS     Z13, (BX)
+	VMOVUPS     Z16, (BX)
 	JMP         partdone2
 
 partless2:
-	MOVQ          BX, R8
-	VMOVUPS       Z13, Z16
-	TESTQ         $0x00000008, DI
+	MOVQ          BX, DI
+	VMOVUPS       Z16, Z18
+	TESTQ         $0x00000008, SI
 	JEQ           parteight2
-	VMOVUPS       Y16, (R8)
-	ADDQ          $+32, R8
-	VEXTRACTF64X4 $0x01, Z16, Y16
+	VMOVUPS       Y18, (DI)
+	ADDQ          $+32, DI
+	VEXTRACTF64X4 $0x01, Z18, Y18
 
 parteight2:
-	TESTQ         $0x00000004, DI
+	TESTQ         $0x00000004, SI
 	JEQ           partfour2
-	VMOVUPS       X16, (R8)
-	ADDQ          $+16, R8
-	VEXTRACTF32X4 $0x01, Y16, X16
+	VMOVUPS       X18, (DI)
+	ADDQ          $+16, DI
+	VEXTRACTF32X4 $0x01, Y18, X18
 
 partfour2:
-	TESTQ     $0x00000002, DI
+	TESTQ     $0x00000002, SI
 	JEQ       parttwo2
-	VMOVLPS   X16, (R8)
-	ADDQ      $+8, R8
-	VPERMILPD $0x01, X16, X16
+	VMOVLPS   X18, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X18, X18
 
 parttwo2:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, SI
 	JEQ    partdone2
-	VMOVSS X16, (R8)
+	VMOVSS X18, (DI)
 
 partdone2:
-	VADDPS Z13, Z15, Z15
+	VADDPS Z16, Z17, Z17
 
 sum_others_done:
+	VCVTPS2PD     Y17, Z16
+	VEXTRACTF64X4 $0x01, Z17, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
+
+sum_others_added:
 sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z14, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	MOVQ          classes+40(FP), DI
-	CMPQ          DI, $+129
-	JLT           only
-	VCVTPS2PD     Y15, Z13
-	VEXTRACTF64X4 $0x01, Z15, Y15
-	VCVTPS2PD     Y15, Z15
-	VADDPD        (SI), Z13, Z13
-	VMOVUPS       Z13, (SI)
-	VADDPD        64(SI), Z15, Z15
-	VMOVUPS       Z15, 64(SI)
-	VPXORD        Z15, Z15, Z15
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
-	JGE           sum_block
-	VMOVUPS       (SI), Z13
-	VMOVUPS       64(SI), Z14
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
+	JGE           sum_piece
+	VADDPD        Z15, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y15
+	VADDPD        Y15, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X15
+	VADDPD        X15, X13, X13
+	VPERMILPD     $0x01, X13, X15
+	VADDSD        X15, X13, X13
 	VCVTSD2SS     X13, X13, X13
-	MOVQ          sums+8(FP), AX
-	VMOVSS        X13, (AX)
-	JMP           summed
 
-only:
-	VCVTPS2PD     Y15, Z13
-	VEXTRACTF64X4 $0x01, Z15, Y14
-	VCVTPS2PD     Y14, Z14
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
-	VCVTSD2SS     X13, X13, X13
-	MOVQ          sums+8(FP), AX
-	VMOVSS        X13, (AX)
-
-summed:
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z12, Z14, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     sums+8(FP), AX
+	VMOVSS   X13, (AX)
+	MOVQ     sums+8(FP), AX
+	MOVL     $0x00000000, 128(AX)
+	MOVL     $0x00000000, 256(AX)
+	MOVL     $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -25197,14 +25442,10 @@ slow:
 
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowExpAVX2(SB), NOSPLIT, $192-56
+TEXT ·rowExpAVX2(SB), NOSPLIT, $0-56
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
 	VMOVUPS consts<>+32(SB), Y2
-	VMOVUPS consts<>+64(SB), Y3
-	VMOVUPS consts<>+96(SB), Y4
-	VMOVUPS consts<>+160(SB), Y5
-	VMOVUPS consts<>+192(SB), Y6
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -25222,24 +25463,24 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VPXOR   Y8, Y8, Y8
+	VPXOR   Y4, Y4, Y4
 	MOVQ    dst+0(FP), BX
 	SUBQ    DX, BX
 	CMPQ    BX, $+0
 	JLT     apart
 	CMPQ    BX, $+1
 	JGE     apart
-	MOVQ    AX, BX
-	MOVQ    CX, SI
-	MOVQ    DX, DI
+	MOVQ    DX, BX
+	MOVQ    AX, SI
+	MOVQ    CX, DI
 
-look_block:
-	CMPQ    SI, $+0
+look_piece:
+	CMPQ    DI, $+0
 	JLT     look_others
-	CMPQ    SI, $+128
+	CMPQ    DI, $+128
 	JGE     look_others
 	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
+	MOVQ    DI, R8
 	CMPQ    R8, R9
 	CMOVQHI R9, R8
 	LEAQ    target<>+576(SB), R9
@@ -25247,26 +25488,26 @@ look_block:
 	NEGQ    R8
 	LEAQ    (R9)(R8*4), R9
 	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
+	MOVQ    SI, R8
 	CMPQ    R8, R10
 	CMOVQHI R10, R8
 	CMPQ    R8, $+32
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Y7
-	VPAND   (R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 32(DI), Y7
-	VPAND   32(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 64(DI), Y7
-	VPAND   64(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 96(DI), Y7
-	VPAND   96(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+128, DI
+	VMOVUPS (BX), Y3
+	VPAND   (R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 32(BX), Y3
+	VPAND   32(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 64(BX), Y3
+	VPAND   64(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 96(BX), Y3
+	VPAND   96(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+128, BX
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
 	CMPQ    R8, $+32
@@ -25277,13 +25518,13 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Y7
-	VPAND   (R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 32(DI), Y7
-	VPAND   32(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+64, DI
+	VMOVUPS (BX), Y3
+	VPAND   (R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 32(BX), Y3
+	VPAND   32(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+64, BX
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
@@ -25298,10 +25539,10 @@ look_part:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y7
-	VMASKMOVPS (DI), Y7, Y9
-	VPXOR      Y10, Y10, Y10
-	VBLENDVPS  Y7, Y9, Y10, Y7
+	VMOVUPS    (R10)(R11*4), Y3
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -25312,36 +25553,36 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y9
-	VMASKMOVPS 32(DI), Y9, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y9, Y10, Y11, Y9
-	VPAND      (R9), Y7, Y7
-	VPMAXSD    Y7, Y8, Y8
-	VPAND      32(R9), Y9, Y7
-	VPMAXSD    Y7, Y8, Y8
+	VMOVUPS    (R10)(R8*4), Y5
+	VMASKMOVPS 32(BX), Y5, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y5, Y6, Y7, Y5
+	VPAND      (R9), Y3, Y3
+	VPMAXSD    Y3, Y4, Y4
+	VPAND      32(R9), Y5, Y3
+	VPMAXSD    Y3, Y4, Y4
 
 look_done:
 	JMP look_end
 
 look_others:
 	MOVQ    $0x00000080, R9
-	MOVQ    BX, R8
+	MOVQ    SI, R8
 	CMPQ    R8, R9
 	CMOVQHI R9, R8
 	CMPQ    R8, $+32
 	JLT     look_others_few
 
 look_others_round:
-	VPAND   (DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   32(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   64(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   96(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+128, DI
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   64(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   96(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+128, BX
 	ADDQ    $-32, R8
 	CMPQ    R8, $+32
 	JGE     look_others_round
@@ -25351,11 +25592,11 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VPAND   (DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   32(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+64, DI
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+64, BX
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
 	JGE     look_others_tile
@@ -25369,10 +25610,10 @@ look_others_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y7
-	VMASKMOVPS (DI), Y7, Y9
-	VPXOR      Y10, Y10, Y10
-	VBLENDVPS  Y7, Y9, Y10, Y7
+	VMOVUPS    (R9)(R10*4), Y3
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 	MOVQ       $0x00000000, R9
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -25383,1329 +25624,7 @@ look_others_part:
 	CMOVQGT    R9, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R8*4), Y9
-	VMASKMOVPS 32(DI), Y9, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y9, Y10, Y11, Y9
-	VPAND      Y2, Y7, Y7
-	VPMAXSD    Y7, Y8, Y8
-	VPAND      Y2, Y9, Y7
-	VPMAXSD    Y7, Y8, Y8
-
-look_others_done:
-look_end:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y8, Y7
-	VMOVMSKPS Y7, BX
-	TESTL     BX, BX
-	JNE       slow
-
-apart:
-	MOVQ    dst+0(FP), BX
-	VPXOR   Y9, Y9, Y9
-	VPXOR   Y10, Y10, Y10
-	LEAQ    63(SP), SI
-	ANDQ    $-64, SI
-	CMPQ    AX, $+129
-	JLT     begin
-	VPXOR   Y7, Y7, Y7
-	VMOVUPS Y7, (SI)
-	VMOVUPS Y7, 32(SI)
-	VMOVUPS Y7, 64(SI)
-	VMOVUPS Y7, 96(SI)
-
-begin:
-sum_block:
-	CMPQ    CX, $+0
-	JLT     sum_others
-	CMPQ    CX, $+128
-	JGE     sum_others
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+32
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   (R8), Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   32(R8), Y11, Y12
-	VPMAXSD Y12, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y4, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VPAND       (R8), Y12, Y7
-	VMOVUPS     Y7, (BX)
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y3, Y11, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y12, Y7
-	VFNMADD231PS Y6, Y12, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y7, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       32(R8), Y11, Y7
-	VMOVUPS     Y7, 32(BX)
-	VADDPS      Y7, Y10, Y10
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y11
-	VPAND       64(R8), Y7, Y12
-	VPMAXSD     Y12, Y8, Y8
-	VPAND       96(R8), Y11, Y12
-	VPMAXSD     Y12, Y8, Y8
-	VADDPS      Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y4, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VPAND       64(R8), Y12, Y7
-	VMOVUPS     Y7, 64(BX)
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y3, Y11, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y12, Y7
-	VFNMADD231PS Y6, Y12, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y7, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       96(R8), Y11, Y7
-	VMOVUPS     Y7, 96(BX)
-	VADDPS      Y7, Y10, Y10
-	ADDQ        $+128, DX
-	ADDQ        $+128, R8
-	ADDQ        $+128, BX
-	ADDQ        $-32, DI
-	CMPQ        DI, $+32
-	JGE         sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   (R8), Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   32(R8), Y11, Y12
-	VPMAXSD Y12, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y4, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VPAND       (R8), Y12, Y7
-	VMOVUPS     Y7, (BX)
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y3, Y11, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y12, Y7
-	VFNMADD231PS Y6, Y12, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y7, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       32(R8), Y11, Y7
-	VMOVUPS     Y7, 32(BX)
-	VADDPS      Y7, Y10, Y10
-	ADDQ        $+64, DX
-	ADDQ        $+64, R8
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ       DI, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, R9
-	MOVQ       DI, R10
-	CMPQ       R10, R9
-	CMOVQGT    R9, R10
-	NEGQ       R10
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y7
-	VMASKMOVPS (DX), Y7, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y7, Y11, Y12, Y11
-	MOVQ       $0x00000000, R10
-	MOVQ       DI, R9
-	SUBQ       $+8, R9
-	CMOVQLT    R10, R9
-	MOVQ       $0x00000008, R10
-	MOVQ       R9, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
-	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VPAND      (R8), Y11, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VPAND      32(R8), Y13, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VADDPS     Y3, Y11, Y11
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y14
-	VFMADD231PS Y4, Y11, Y14
-	VSUBPS      Y1, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y15, Y11
-	VFNMADD231PS Y6, Y15, Y11
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y15
-	VFMADD213PS consts<>+256(SB), Y11, Y15
-	VFMADD213PS consts<>+288(SB), Y11, Y15
-	VFMADD213PS consts<>+320(SB), Y11, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y11
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y11, Y14, Y14
-	VPAND       (R8), Y14, Y11
-	VPAND       Y11, Y7, Y7
-	CMPQ        DI, $+8
-	JLT         partless1
-	VMOVUPS     Y7, (BX)
-	JMP         partdone1
-
-partless1:
-	MOVQ         BX, R10
-	VMOVUPS      Y7, Y11
-	TESTQ        $0x00000004, DI
-	JEQ          partfour1
-	VMOVUPS      X11, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y11, X11
-
-partfour1:
-	TESTQ     $0x00000002, DI
-	JEQ       parttwo1
-	VMOVLPS   X11, (R10)
-	ADDQ      $+8, R10
-	VPERMILPD $0x01, X11, X11
-
-parttwo1:
-	TESTQ  $0x00000001, DI
-	JEQ    partdone1
-	VMOVSS X11, (R10)
-
-partdone1:
-	VADDPS Y7, Y9, Y9
-	VADDPS Y3, Y13, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y13
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       32(R8), Y11, Y7
-	VPAND       Y7, Y12, Y7
-	CMPQ        R9, $+8
-	JLT         partless2
-	VMOVUPS     Y7, 32(BX)
-	JMP         partdone2
-
-partless2:
-	MOVQ         BX, DI
-	VMOVUPS      Y7, Y11
-	TESTQ        $0x00000004, R9
-	JEQ          partfour2
-	VMOVUPS      X11, 32(DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y11, X11
-
-partfour2:
-	TESTQ     $0x00000002, R9
-	JEQ       parttwo2
-	VMOVLPS   X11, 32(DI)
-	ADDQ      $+8, DI
-	VPERMILPD $0x01, X11, X11
-
-parttwo2:
-	TESTQ  $0x00000001, R9
-	JEQ    partdone2
-	VMOVSS X11, 32(DI)
-
-partdone2:
-	VADDPS Y7, Y10, Y10
-
-sum_done:
-	JMP sum_end
-
-sum_others:
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	CMPQ    DI, $+32
-	JLT     sum_others_few
-
-sum_others_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   Y2, Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   Y2, Y11, Y12
-	VPMAXSD Y12, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y4, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VMOVUPS     Y12, (BX)
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y3, Y11, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y12, Y7
-	VFNMADD231PS Y6, Y12, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y7, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VMOVUPS     Y11, 32(BX)
-	VADDPS      Y11, Y10, Y10
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y11
-	VPAND       Y2, Y7, Y12
-	VPMAXSD     Y12, Y8, Y8
-	VPAND       Y2, Y11, Y12
-	VPMAXSD     Y12, Y8, Y8
-	VADDPS      Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y4, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VMOVUPS     Y12, 64(BX)
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y3, Y11, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y12, Y7
-	VFNMADD231PS Y6, Y12, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y7, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VMOVUPS     Y11, 96(BX)
-	VADDPS      Y11, Y10, Y10
-	ADDQ        $+128, DX
-	ADDQ        $+128, BX
-	ADDQ        $-32, DI
-	CMPQ        DI, $+32
-	JGE         sum_others_round
-
-sum_others_few:
-	CMPQ DI, $+16
-	JLT  sum_others_part
-
-sum_others_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y11
-	VPAND   Y2, Y7, Y12
-	VPMAXSD Y12, Y8, Y8
-	VPAND   Y2, Y11, Y12
-	VPMAXSD Y12, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y4, Y7, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y7, Y12, Y12
-	VMOVUPS     Y12, (BX)
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y3, Y11, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y12, Y7
-	VFNMADD231PS Y6, Y12, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y7, Y12
-	VFMADD213PS consts<>+288(SB), Y7, Y12
-	VFMADD213PS consts<>+320(SB), Y7, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VMOVUPS     Y11, 32(BX)
-	VADDPS      Y11, Y10, Y10
-	ADDQ        $+64, DX
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_others_tile
-
-sum_others_part:
-	CMPQ       DI, $+1
-	JLT        sum_others_done
-	MOVQ       $0x00000008, R8
-	MOVQ       DI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y7
-	VMASKMOVPS (DX), Y7, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y7, Y11, Y12, Y11
-	MOVQ       $0x00000000, R9
-	MOVQ       DI, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R9, R8
-	MOVQ       $0x00000008, R9
-	MOVQ       R8, R10
-	CMPQ       R10, R9
-	CMOVQGT    R9, R10
-	NEGQ       R10
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
-	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VPAND      Y2, Y11, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VPAND      Y2, Y13, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VADDPS     Y3, Y11, Y11
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y14
-	VFMADD231PS Y4, Y11, Y14
-	VSUBPS      Y1, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y15, Y11
-	VFNMADD231PS Y6, Y15, Y11
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y15
-	VFMADD213PS consts<>+256(SB), Y11, Y15
-	VFMADD213PS consts<>+288(SB), Y11, Y15
-	VFMADD213PS consts<>+320(SB), Y11, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y11
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y11, Y14, Y14
-	VPAND       Y14, Y7, Y7
-	CMPQ        DI, $+8
-	JLT         partless3
-	VMOVUPS     Y7, (BX)
-	JMP         partdone3
-
-partless3:
-	MOVQ         BX, R9
-	VMOVUPS      Y7, Y11
-	TESTQ        $0x00000004, DI
-	JEQ          partfour3
-	VMOVUPS      X11, (R9)
-	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y11, X11
-
-partfour3:
-	TESTQ     $0x00000002, DI
-	JEQ       parttwo3
-	VMOVLPS   X11, (R9)
-	ADDQ      $+8, R9
-	VPERMILPD $0x01, X11, X11
-
-parttwo3:
-	TESTQ  $0x00000001, DI
-	JEQ    partdone3
-	VMOVSS X11, (R9)
-
-partdone3:
-	VADDPS Y7, Y9, Y9
-	VADDPS Y3, Y13, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y4, Y7, Y11
-	VSUBPS      Y1, Y11, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y13
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y7, Y11, Y11
-	VPAND       Y11, Y12, Y7
-	CMPQ        R8, $+8
-	JLT         partless4
-	VMOVUPS     Y7, 32(BX)
-	JMP         partdone4
-
-partless4:
-	MOVQ         BX, DI
-	VMOVUPS      Y7, Y11
-	TESTQ        $0x00000004, R8
-	JEQ          partfour4
-	VMOVUPS      X11, 32(DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y11, X11
-
-partfour4:
-	TESTQ     $0x00000002, R8
-	JEQ       parttwo4
-	VMOVLPS   X11, 32(DI)
-	ADDQ      $+8, DI
-	VPERMILPD $0x01, X11, X11
-
-parttwo4:
-	TESTQ  $0x00000001, R8
-	JEQ    partdone4
-	VMOVSS X11, 32(DI)
-
-partdone4:
-	VADDPS Y7, Y10, Y10
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2240(SB), Y8, Y7
-	VMOVMSKPS    Y7, DI
-	TESTL        DI, DI
-	JNE          slow
-	MOVQ         classes+40(FP), DI
-	CMPQ         DI, $+129
-	JLT          only
-	VCVTPS2PD    X9, Y7
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y7, Y7
-	VMOVUPS      Y7, (SI)
-	VADDPD       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(SI)
-	VCVTPS2PD    X10, Y7
-	VEXTRACTF128 $0x01, Y10, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y7, Y7
-	VMOVUPS      Y7, 64(SI)
-	VADDPD       96(SI), Y9, Y9
-	VMOVUPS      Y9, 96(SI)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	VMOVUPS      (SI), Y7
-	VADDPD       64(SI), Y7, Y7
-	VMOVUPS      32(SI), Y8
-	VADDPD       96(SI), Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VEXTRACTF128 $0x01, Y7, X8
-	VADDPD       X8, X7, X7
-	VPERMILPD    $0x01, X7, X8
-	VADDSD       X8, X7, X7
-	VCVTSD2SS    X7, X7, X7
-	MOVQ         sums+8(FP), AX
-	VMOVSS       X7, (AX)
-	JMP          summed
-
-only:
-	VCVTPS2PD    X9, Y7
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VCVTPS2PD    X10, Y9
-	VEXTRACTF128 $0x01, Y10, X10
-	VCVTPS2PD    X10, Y10
-	VADDPD       Y9, Y7, Y7
-	VADDPD       Y10, Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VEXTRACTF128 $0x01, Y7, X8
-	VADDPD       X8, X7, X7
-	VPERMILPD    $0x01, X7, X8
-	VADDSD       X8, X7, X7
-	VCVTSD2SS    X7, X7, X7
-	MOVQ         sums+8(FP), AX
-	VMOVSS       X7, (AX)
-
-summed:
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
-
-next:
-	ADDQ $+4, sums+8(FP)
-	ADDQ $+4, labels+24(FP)
-	MOVQ classes+40(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+32(FP)
-	CMPQ rows+32(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+48(FP), AX
-	INCQ (AX)
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 640(AX)
-	MOVQ sums+8(FP), AX
-	MOVL $0xff800000, 256(AX)
-	JMP  next
-
-// func softmaxExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2
-TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
-	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+32(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2240(SB), Z12
-
-row:
-	MOVQ    classes+40(FP), AX
-	MOVQ    labels+24(FP), CX
-	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), CX
-	VPXORD  Z14, Z14, Z14
-	MOVQ    dst+0(FP), DX
-	SUBQ    CX, DX
-	CMPQ    DX, $+0
-	JLT     apart
-	CMPQ    DX, $+1
-	JGE     apart
-	MOVQ    AX, DX
-	MOVQ    CX, BX
-	CMPQ    DX, $+64
-	JLT     look_few
-
-look_round:
-	VPANDD  (BX), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(BX), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(BX), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(BX), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+256, BX
-	ADDQ    $-64, DX
-	CMPQ    DX, $+64
-	JGE     look_round
-
-look_few:
-	CMPQ DX, $+16
-	JLT  look_part
-
-look_tile:
-	VPANDD  (BX), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+64, BX
-	ADDQ    $-16, DX
-	CMPQ    DX, $+16
-	JGE     look_tile
-
-look_part:
-	CMPQ    DX, $+1
-	JLT     look_done
-	MOVL    $0x0000ffff, SI
-	BZHIL   DX, SI, SI
-	KMOVW   SI, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (BX), K1, Z13
-	VPANDD  Z1, Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-
-look_done:
-	VPCMPD   $0x06, Z12, Z14, K1
-	KORTESTW K1, K1
-	JNE      slow
-
-apart:
-	MOVQ   dst+0(FP), DX
-	LEAQ   63(SP), BX
-	ANDQ   $-64, BX
-	VPXORD Z13, Z13, Z13
-	VPXORD Z15, Z15, Z15
-	CMPQ   AX, $+32
-	JLT    rest
-
-pair:
-	VMOVUPS (CX), Z16
-	VPANDD  Z1, Z16, Z17
-	VPMAXSD Z17, Z14, Z14
-	VADDPS  Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z3, Z16, Z17
-	VSUBPS      Z0, Z17, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z16
-	VFNMADD231PS Z5, Z18, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z16, Z18
-	VFMADD213PS Z8, Z16, Z18
-	VFMADD213PS Z9, Z16, Z18
-	VFMADD213PS Z10, Z18, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VMOVUPS     Z17, (DX)
-	VMOVUPS     64(CX), Z16
-	VPANDD      Z1, Z16, Z18
-	VPMAXSD     Z18, Z14, Z14
-	VADDPS      Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z16, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z16
-	VFNMADD231PS Z5, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z16, Z19
-	VFMADD213PS Z8, Z16, Z19
-	VFMADD213PS Z9, Z16, Z19
-	VFMADD213PS Z10, Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS       Z11, Z18, Z19
-	VPSLLD        $0x15, Z18, Z18
-	VPADDD        Z18, Z19, Z18
-	VFMADD231PS   Z16, Z18, Z18
-	VMOVUPS       Z18, 64(DX)
-	VADDPS        Z18, Z17, Z17
-	VCVTPS2PD     Y17, Z16
-	VEXTRACTF64X4 $0x01, Z17, Y17
-	VCVTPS2PD     Y17, Z17
-	VADDPD        Z16, Z13, Z13
-	VADDPD        Z17, Z15, Z15
-	ADDQ          $+128, CX
-	ADDQ          $+128, DX
-	ADDQ          $-32, AX
-	CMPQ          AX, $+32
-	JGE           pair
-
-rest:
-	VPXORD Z17, Z17, Z17
-	CMPQ   AX, $+64
-	JLT    last_few
-
-last_round:
-	VMOVUPS (CX), Z16
-	VPANDD  Z1, Z16, Z18
-	VPMAXSD Z18, Z14, Z14
-	VADDPS  Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z16, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z16
-	VFNMADD231PS Z5, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z16, Z19
-	VFMADD213PS Z8, Z16, Z19
-	VFMADD213PS Z9, Z16, Z19
-	VFMADD213PS Z10, Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z16, Z18, Z18
-	VMOVUPS     Z18, (DX)
-	VADDPS      Z18, Z17, Z17
-	VMOVUPS     64(CX), Z16
-	VPANDD      Z1, Z16, Z18
-	VPMAXSD     Z18, Z14, Z14
-	VADDPS      Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z16, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z16
-	VFNMADD231PS Z5, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z16, Z19
-	VFMADD213PS Z8, Z16, Z19
-	VFMADD213PS Z9, Z16, Z19
-	VFMADD213PS Z10, Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z16, Z18, Z18
-	VMOVUPS     Z18, 64(DX)
-	VADDPS      Z18, Z17, Z17
-	VMOVUPS     128(CX), Z16
-	VPANDD      Z1, Z16, Z18
-	VPMAXSD     Z18, Z14, Z14
-	VADDPS      Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z16, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z16
-	VFNMADD231PS Z5, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z16, Z19
-	VFMADD213PS Z8, Z16, Z19
-	VFMADD213PS Z9, Z16, Z19
-	VFMADD213PS Z10, Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z16, Z18, Z18
-	VMOVUPS     Z18, 128(DX)
-	VADDPS      Z18, Z17, Z17
-	VMOVUPS     192(CX), Z16
-	VPANDD      Z1, Z16, Z18
-	VPMAXSD     Z18, Z14, Z14
-	VADDPS      Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z16, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z16
-	VFNMADD231PS Z5, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z16, Z19
-	VFMADD213PS Z8, Z16, Z19
-	VFMADD213PS Z9, Z16, Z19
-	VFMADD213PS Z10, Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z16, Z18, Z18
-	VMOVUPS     Z18, 192(DX)
-	VADDPS      Z18, Z17, Z17
-	ADDQ        $+256, CX
-	ADDQ        $+256, DX
-	ADDQ        $-64, AX
-	CMPQ        AX, $+64
-	JGE         last_round
-
-last_few:
-	CMPQ AX, $+16
-	JLT  last_part
-
-last_tile:
-	VMOVUPS (CX), Z16
-	VPANDD  Z1, Z16, Z18
-	VPMAXSD Z18, Z14, Z14
-	VADDPS  Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z16, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z16
-	VFNMADD231PS Z5, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z16, Z19
-	VFMADD213PS Z8, Z16, Z19
-	VFMADD213PS Z9, Z16, Z19
-	VFMADD213PS Z10, Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z16, Z18, Z18
-	VMOVUPS     Z18, (DX)
-	VADDPS      Z18, Z17, Z17
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         last_tile
-
-last_part:
-	CMPQ    AX, $+1
-	JLT     last_done
-	MOVL    $0x0000ffff, SI
-	BZHIL   AX, SI, SI
-	KMOVW   SI, K1
-	VPXORD  Z16, Z16, Z16
-	VMOVUPS (CX), K1, Z16
-	VPANDD  Z1, Z16, Z18
-	VPMAXSD Z18, Z14, Z14
-	VADDPS  Z2, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z16, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z16
-	VFNMADD231PS Z5, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z16, Z19
-	VFMADD213PS Z8, Z16, Z19
-	VFMADD213PS Z9, Z16, Z19
-	VFMADD213PS Z10, Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z16, Z18, Z18
-	VMOVAPS.Z   Z18, K1, Z16
-	CMPQ        AX, $+16
-	JLT         partless1
-	VMOVUPS     Z16, (DX)
-	JMP         partdone1
-
-partless1:
-	MOVQ          DX, CX
-	VMOVUPS       Z16, Z18
-	TESTQ         $0x00000008, AX
-	JEQ           parteight1
-	VMOVUPS       Y18, (CX)
-	ADDQ          $+32, CX
-	VEXTRACTF64X4 $0x01, Z18, Y18
-
-parteight1:
-	TESTQ         $0x00000004, AX
-	JEQ           partfour1
-	VMOVUPS       X18, (CX)
-	ADDQ          $+16, CX
-	VEXTRACTF32X4 $0x01, Y18, X18
-
-partfour1:
-	TESTQ     $0x00000002, AX
-	JEQ       parttwo1
-	VMOVLPS   X18, (CX)
-	ADDQ      $+8, CX
-	VPERMILPD $0x01, X18, X18
-
-parttwo1:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone1
-	VMOVSS X18, (CX)
-
-partdone1:
-	VADDPS Z16, Z17, Z17
-
-last_done:
-	VCVTPS2PD     Y17, Z16
-	VEXTRACTF64X4 $0x01, Z17, Y17
-	VCVTPS2PD     Y17, Z17
-	VADDPD        Z16, Z13, Z13
-	VADDPD        Z17, Z15, Z15
-	VPCMPD        $0x06, Z12, Z14, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	VMOVUPS       Z13, (BX)
-	VMOVUPS       Z15, 64(BX)
-	MOVQ          sums+8(FP), AX
-	VMOVUPS       (BX), Z13
-	VMOVUPS       64(BX), Z14
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
-	VCVTSD2SS     X13, X13, X13
-	VMOVSS        X13, (AX)
-	MOVQ          sums+8(FP), AX
-	MOVL          $0x00000000, 128(AX)
-	MOVL          $0x00000000, 256(AX)
-	MOVL          $0xffffffff, 640(AX)
-
-next:
-	ADDQ $+4, sums+8(FP)
-	ADDQ $+4, labels+24(FP)
-	MOVQ classes+40(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+32(FP)
-	CMPQ rows+32(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+48(FP), AX
-	INCQ (AX)
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 640(AX)
-	MOVQ sums+8(FP), AX
-	MOVL $0xff800000, 256(AX)
-	JMP  next
-
-// func softmaxExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
-	VMOVUPS exp_one<>+0(SB), Y0
-	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+32(SB), Y2
-
-row:
-	MOVQ    classes+40(FP), AX
-	MOVQ    labels+24(FP), CX
-	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), CX
-	VPXOR   Y4, Y4, Y4
-	MOVQ    dst+0(FP), DX
-	SUBQ    CX, DX
-	CMPQ    DX, $+0
-	JLT     apart
-	CMPQ    DX, $+1
-	JGE     apart
-	MOVQ    AX, DX
-	MOVQ    CX, BX
-	CMPQ    DX, $+32
-	JLT     look_few
-
-look_round:
-	VPAND   (BX), Y2, Y3
-	VPMAXSD Y3, Y4, Y4
-	VPAND   32(BX), Y2, Y3
-	VPMAXSD Y3, Y4, Y4
-	VPAND   64(BX), Y2, Y3
-	VPMAXSD Y3, Y4, Y4
-	VPAND   96(BX), Y2, Y3
-	VPMAXSD Y3, Y4, Y4
-	ADDQ    $+128, BX
-	ADDQ    $-32, DX
-	CMPQ    DX, $+32
-	JGE     look_round
-
-look_few:
-	CMPQ DX, $+16
-	JLT  look_part
-
-look_tile:
-	VPAND   (BX), Y2, Y3
-	VPMAXSD Y3, Y4, Y4
-	VPAND   32(BX), Y2, Y3
-	VPMAXSD Y3, Y4, Y4
-	ADDQ    $+64, BX
-	ADDQ    $-16, DX
-	CMPQ    DX, $+16
-	JGE     look_tile
-
-look_part:
-	CMPQ       DX, $+1
-	JLT        look_done
-	MOVQ       $0x00000008, SI
-	MOVQ       DX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y3
-	VMASKMOVPS (BX), Y3, Y5
-	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y3, Y5, Y6, Y3
-	MOVQ       $0x00000000, SI
-	MOVQ       DX, DX
-	SUBQ       $+8, DX
-	CMOVQLT    SI, DX
-	MOVQ       $0x00000008, SI
-	MOVQ       DX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	NEGQ       DX
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DX*4), Y5
+	VMOVUPS    (R9)(R8*4), Y5
 	VMASKMOVPS 32(BX), Y5, Y6
 	VPXOR      Y7, Y7, Y7
 	VBLENDVPS  Y5, Y6, Y7, Y5
@@ -26714,26 +25633,410 @@ look_part:
 	VPAND      Y2, Y5, Y3
 	VPMAXSD    Y3, Y4, Y4
 
-look_done:
+look_others_done:
+look_end:
+	ADDQ $-128, DI
+	ADDQ $-128, SI
+	CMPQ SI, $+1
+	JGE  look_piece
+
+	// any |z| > 40, but the target's?
 	VPCMPGTD  consts<>+2240(SB), Y4, Y3
-	VMOVMSKPS Y3, DX
-	TESTL     DX, DX
+	VMOVMSKPS Y3, BX
+	TESTL     BX, BX
 	JNE       slow
 
 apart:
-	MOVQ  dst+0(FP), DX
-	LEAQ  63(SP), BX
-	ANDQ  $-64, BX
+	MOVQ  dst+0(FP), BX
 	VPXOR Y3, Y3, Y3
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
-	CMPQ  AX, $+32
-	JLT   rest
 
-pair:
-	VMOVUPS (CX), Y8
-	VMOVUPS 32(CX), Y9
+sum_piece:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_rest
+
+sum_block:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VPAND   (DI), Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   32(DI), Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VPAND       (DI), Y10, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      consts<>+64(SB), Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y1, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPAND       32(DI), Y10, Y9
+	VMOVUPS     Y9, 32(BX)
+	VMOVUPS     64(DX), Y10
+	VMOVUPS     96(DX), Y11
+	VPAND       64(DI), Y10, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VPAND       96(DI), Y11, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VADDPS      consts<>+64(SB), Y10, Y10
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y10, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y10, Y13
+	VFMADD213PS consts<>+288(SB), Y10, Y13
+	VFMADD213PS consts<>+320(SB), Y10, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y10, Y12, Y12
+	VPAND       64(DI), Y12, Y10
+	VMOVUPS     Y10, 64(BX)
+	VADDPS      Y10, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y10
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS consts<>+96(SB), Y10, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y10, Y11, Y11
+	VPAND        96(DI), Y11, Y10
+	VMOVUPS      Y10, 96(BX)
+	VADDPS       Y10, Y9, Y9
+	VCVTPS2PD    X8, Y10
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y10, Y3, Y3
+	VADDPD       Y8, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $+128, DX
+	ADDQ         $+128, DI
+	ADDQ         $+128, BX
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_block
+
+sum_rest:
+	CMPQ    SI, $+1
+	JLT     sum_added
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y12, Y12, Y12
+	CMPQ    SI, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VPAND   (DI), Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   32(DI), Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VPAND       (DI), Y10, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      consts<>+64(SB), Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y1, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPAND       32(DI), Y10, Y12
+	VMOVUPS     Y12, 32(BX)
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y9
+	VMASKMOVPS (DX), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y10
+	MOVQ       $0x00000000, R9
+	MOVQ       SI, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y11
+	VMASKMOVPS 32(DX), Y11, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y11, Y13, Y14, Y13
+	VPAND      (DI), Y10, Y14
+	VPMAXSD    Y14, Y4, Y4
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y4, Y4
+	VADDPS     consts<>+64(SB), Y10, Y10
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS consts<>+96(SB), Y10, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y10, Y15
+	VFMADD213PS consts<>+288(SB), Y10, Y15
+	VFMADD213PS consts<>+320(SB), Y10, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y10, Y14, Y14
+	VPAND       (DI), Y14, Y10
+	VPAND       Y10, Y9, Y9
+	CMPQ        SI, $+8
+	JLT         partless1
+	VMOVUPS     Y9, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         BX, R9
+	VMOVUPS      Y9, Y10
+	TESTQ        $0x00000004, SI
+	JEQ          partfour1
+	VMOVUPS      X10, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y10, X10
+
+partfour1:
+	TESTQ     $0x00000002, SI
+	JEQ       parttwo1
+	VMOVLPS   X10, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X10, X10
+
+parttwo1:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone1
+	VMOVSS X10, (R9)
+
+partdone1:
+	VADDPS Y9, Y8, Y8
+	VADDPS consts<>+64(SB), Y13, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y1, Y10, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y9, Y13
+	VFMADD213PS consts<>+288(SB), Y9, Y13
+	VFMADD213PS consts<>+320(SB), Y9, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPAND       32(DI), Y10, Y9
+	VPAND       Y9, Y11, Y9
+	CMPQ        R8, $+8
+	JLT         partless2
+	VMOVUPS     Y9, 32(BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ         BX, SI
+	VMOVUPS      Y9, Y10
+	TESTQ        $0x00000004, R8
+	JEQ          partfour2
+	VMOVUPS      X10, 32(SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y10, X10
+
+partfour2:
+	TESTQ     $0x00000002, R8
+	JEQ       parttwo2
+	VMOVLPS   X10, 32(SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X10, X10
+
+parttwo2:
+	TESTQ  $0x00000001, R8
+	JEQ    partdone2
+	VMOVSS X10, 32(SI)
+
+partdone2:
+	VADDPS Y9, Y12, Y12
+
+sum_done:
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y8, Y5, Y5
+	VCVTPS2PD    X12, Y8
+	VEXTRACTF128 $0x01, Y12, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+32
+	JLT     sum_others_rest
+
+sum_others_block:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
 	VPAND   Y2, Y8, Y10
 	VPMAXSD Y10, Y4, Y4
 	VPAND   Y2, Y9, Y10
@@ -26761,7 +26064,7 @@ pair:
 	VPSLLD      $0x15, Y10, Y10
 	VPADDD      Y10, Y11, Y10
 	VFMADD231PS Y8, Y10, Y10
-	VMOVUPS     Y10, (DX)
+	VMOVUPS     Y10, (BX)
 	VADDPS      consts<>+64(SB), Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -26785,9 +26088,9 @@ pair:
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y11, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VMOVUPS     Y9, 32(DX)
-	VMOVUPS     64(CX), Y8
-	VMOVUPS     96(CX), Y11
+	VMOVUPS     Y9, 32(BX)
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y11
 	VPAND       Y2, Y8, Y12
 	VPMAXSD     Y12, Y4, Y4
 	VPAND       Y2, Y11, Y12
@@ -26815,266 +26118,139 @@ pair:
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, 64(DX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      consts<>+64(SB), Y11, Y8
+	VMOVUPS     Y12, 64(BX)
+	VADDPS      Y12, Y10, Y8
+	VADDPS      consts<>+64(SB), Y11, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS consts<>+96(SB), Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y10, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VFMADD213PS consts<>+256(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y10
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS    Y11, Y0, Y12
 	VPSLLD       $0x15, Y11, Y11
 	VPADDD       Y11, Y12, Y11
-	VFMADD231PS  Y8, Y11, Y11
-	VMOVUPS      Y11, 96(DX)
+	VFMADD231PS  Y10, Y11, Y11
+	VMOVUPS      Y11, 96(BX)
 	VADDPS       Y11, Y9, Y9
-	VCVTPS2PD    X10, Y8
-	VEXTRACTF128 $0x01, Y10, X10
-	VCVTPS2PD    X10, Y10
-	VADDPD       Y8, Y3, Y3
-	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X8, Y10
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y10, Y3, Y3
+	VADDPD       Y8, Y5, Y5
 	VCVTPS2PD    X9, Y8
 	VEXTRACTF128 $0x01, Y9, X9
 	VCVTPS2PD    X9, Y9
 	VADDPD       Y8, Y6, Y6
 	VADDPD       Y9, Y7, Y7
-	ADDQ         $+128, CX
 	ADDQ         $+128, DX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+32
-	JGE          pair
+	ADDQ         $+128, BX
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_others_block
 
-rest:
-	VPXOR Y10, Y10, Y10
-	VPXOR Y9, Y9, Y9
-	CMPQ  AX, $+32
-	JLT   last_few
-
-last_round:
-	VMOVUPS (CX), Y8
-	VMOVUPS 32(CX), Y11
-	VPAND   Y2, Y8, Y12
-	VPMAXSD Y12, Y4, Y4
-	VPAND   Y2, Y11, Y12
-	VPMAXSD Y12, Y4, Y4
+sum_others_rest:
+	CMPQ    SI, $+1
+	JLT     sum_others_added
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y9, Y9, Y9
+	CMPQ    SI, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VPAND   Y2, Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y4, Y4
 	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, (DX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      consts<>+64(SB), Y11, Y8
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VMOVUPS     Y10, (BX)
+	VADDPS      consts<>+64(SB), Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS consts<>+96(SB), Y8, Y11
-	VSUBPS      Y1, Y11, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VMOVUPS     Y11, 32(DX)
-	VADDPS      Y11, Y9, Y9
-	VMOVUPS     64(CX), Y8
-	VMOVUPS     96(CX), Y11
-	VPAND       Y2, Y8, Y12
-	VPMAXSD     Y12, Y4, Y4
-	VPAND       Y2, Y11, Y12
-	VPMAXSD     Y12, Y4, Y4
-	VADDPS      consts<>+64(SB), Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, 64(DX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      consts<>+64(SB), Y11, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS consts<>+96(SB), Y8, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VMOVUPS     Y11, 96(DX)
-	VADDPS      Y11, Y9, Y9
-	ADDQ        $+128, CX
-	ADDQ        $+128, DX
-	ADDQ        $-32, AX
-	CMPQ        AX, $+32
-	JGE         last_round
-
-last_few:
-	CMPQ AX, $+16
-	JLT  last_part
-
-last_tile:
-	VMOVUPS (CX), Y8
-	VMOVUPS 32(CX), Y11
-	VPAND   Y2, Y8, Y12
-	VPMAXSD Y12, Y4, Y4
-	VPAND   Y2, Y11, Y12
-	VPMAXSD Y12, Y4, Y4
-	VADDPS  consts<>+64(SB), Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, (DX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      consts<>+64(SB), Y11, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS consts<>+96(SB), Y8, Y11
-	VSUBPS      Y1, Y11, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VMOVUPS     Y11, 32(DX)
-	VADDPS      Y11, Y9, Y9
-	ADDQ        $+64, CX
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 32(BX)
 	ADDQ        $+64, DX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         last_tile
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
 
-last_part:
-	CMPQ       AX, $+1
-	JLT        last_done
-	MOVQ       $0x00000008, SI
-	MOVQ       AX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y8
-	VMASKMOVPS (CX), Y8, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y11, Y12, Y11
-	MOVQ       $0x00000000, DI
-	MOVQ       AX, SI
-	SUBQ       $+8, SI
-	CMOVQLT    DI, SI
+sum_others_part:
+	CMPQ       SI, $+1
+	JLT        sum_others_done
 	MOVQ       $0x00000008, DI
 	MOVQ       SI, R8
 	CMPQ       R8, DI
 	CMOVQGT    DI, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y12
-	VMASKMOVPS 32(CX), Y12, Y13
+	VMOVUPS    (DI)(R8*4), Y8
+	VMASKMOVPS (DX), Y8, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y11, Y12, Y11
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, DI
+	SUBQ       $+8, DI
+	CMOVQLT    R8, DI
+	MOVQ       $0x00000008, R8
+	MOVQ       DI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
 	VPAND      Y2, Y11, Y14
@@ -27105,33 +26281,33 @@ last_part:
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y11, Y14, Y14
 	VPAND       Y14, Y8, Y8
-	CMPQ        AX, $+8
-	JLT         partless1
-	VMOVUPS     Y8, (DX)
-	JMP         partdone1
+	CMPQ        SI, $+8
+	JLT         partless3
+	VMOVUPS     Y8, (BX)
+	JMP         partdone3
 
-partless1:
-	MOVQ         DX, CX
+partless3:
+	MOVQ         BX, R8
 	VMOVUPS      Y8, Y11
-	TESTQ        $0x00000004, AX
-	JEQ          partfour1
-	VMOVUPS      X11, (CX)
-	ADDQ         $+16, CX
+	TESTQ        $0x00000004, SI
+	JEQ          partfour3
+	VMOVUPS      X11, (R8)
+	ADDQ         $+16, R8
 	VEXTRACTF128 $0x01, Y11, X11
 
-partfour1:
-	TESTQ     $0x00000002, AX
-	JEQ       parttwo1
-	VMOVLPS   X11, (CX)
-	ADDQ      $+8, CX
+partfour3:
+	TESTQ     $0x00000002, SI
+	JEQ       parttwo3
+	VMOVLPS   X11, (R8)
+	ADDQ      $+8, R8
 	VPERMILPD $0x01, X11, X11
 
-parttwo1:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone1
-	VMOVSS X11, (CX)
+parttwo3:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone3
+	VMOVSS X11, (R8)
 
-partdone1:
+partdone3:
 	VADDPS Y8, Y10, Y10
 	VADDPS consts<>+64(SB), Y13, Y8
 
@@ -27157,36 +26333,36 @@ partdone1:
 	VPADDD      Y11, Y13, Y11
 	VFMADD231PS Y8, Y11, Y11
 	VPAND       Y11, Y12, Y8
-	CMPQ        SI, $+8
-	JLT         partless2
-	VMOVUPS     Y8, 32(DX)
-	JMP         partdone2
+	CMPQ        DI, $+8
+	JLT         partless4
+	VMOVUPS     Y8, 32(BX)
+	JMP         partdone4
 
-partless2:
-	MOVQ         DX, AX
+partless4:
+	MOVQ         BX, SI
 	VMOVUPS      Y8, Y11
-	TESTQ        $0x00000004, SI
-	JEQ          partfour2
-	VMOVUPS      X11, 32(AX)
-	ADDQ         $+16, AX
+	TESTQ        $0x00000004, DI
+	JEQ          partfour4
+	VMOVUPS      X11, 32(SI)
+	ADDQ         $+16, SI
 	VEXTRACTF128 $0x01, Y11, X11
 
-partfour2:
-	TESTQ     $0x00000002, SI
-	JEQ       parttwo2
-	VMOVLPS   X11, 32(AX)
-	ADDQ      $+8, AX
+partfour4:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo4
+	VMOVLPS   X11, 32(SI)
+	ADDQ      $+8, SI
 	VPERMILPD $0x01, X11, X11
 
-parttwo2:
-	TESTQ  $0x00000001, SI
-	JEQ    partdone2
-	VMOVSS X11, 32(AX)
+parttwo4:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone4
+	VMOVSS X11, 32(SI)
 
-partdone2:
+partdone4:
 	VADDPS Y8, Y9, Y9
 
-last_done:
+sum_others_done:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
@@ -27197,30 +26373,33 @@ last_done:
 	VCVTPS2PD    X9, Y9
 	VADDPD       Y8, Y6, Y6
 	VADDPD       Y9, Y7, Y7
-	VPCMPGTD     consts<>+2240(SB), Y4, Y4
-	VMOVMSKPS    Y4, AX
-	TESTL        AX, AX
-	JNE          slow
-	VMOVUPS      Y3, (BX)
-	VMOVUPS      Y5, 32(BX)
-	VMOVUPS      Y6, 64(BX)
-	VMOVUPS      Y7, 96(BX)
-	MOVQ         sums+8(FP), AX
-	VMOVUPS      (BX), Y3
-	VADDPD       64(BX), Y3, Y3
-	VMOVUPS      32(BX), Y4
-	VADDPD       96(BX), Y4, Y4
-	VADDPD       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPD       X4, X3, X3
-	VPERMILPD    $0x01, X3, X4
-	VADDSD       X4, X3, X3
+
+sum_others_added:
+sum_end:
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_piece
+	VADDPD       Y6, Y3, Y3
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X5
+	VADDPD       X5, X3, X3
+	VPERMILPD    $0x01, X3, X5
+	VADDSD       X5, X3, X3
 	VCVTSD2SS    X3, X3, X3
-	VMOVSS       X3, (AX)
-	MOVQ         sums+8(FP), AX
-	MOVL         $0x00000000, 128(AX)
-	MOVL         $0x00000000, 256(AX)
-	MOVL         $0xffffffff, 640(AX)
+
+	// any |z| > 40, but the target's?
+	VPCMPGTD  consts<>+2240(SB), Y4, Y4
+	VMOVMSKPS Y4, AX
+	TESTL     AX, AX
+	JNE       slow
+	MOVQ      sums+8(FP), AX
+	VMOVSS    X3, (AX)
+	MOVQ      sums+8(FP), AX
+	MOVL      $0x00000000, 128(AX)
+	MOVL      $0x00000000, 256(AX)
+	MOVL      $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -27263,441 +26442,603 @@ TEXT ·partSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), AX
 	MOVQ         label+24(FP), CX
 	MOVQ         logits+8(FP), DX
-	VPXORD       Z15, Z15, Z15
-	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
 	MOVQ         total+0(FP), BX
+	VMOVUPS      (BX), Z13
+	VMOVUPS      64(BX), Z14
 
-sum_block:
+sum_piece:
 	CMPQ    CX, $+0
 	JLT     sum_others
 	CMPQ    CX, $+128
 	JGE     sum_others
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z13
-	VPANDD  (DI), Z13, Z14
-	VPMAXSD Z14, Z15, Z15
-	VADDPS  Z1, Z13, Z13
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VPANDD      (DI), Z14, Z13
-	VADDPS      Z13, Z16, Z16
-	VMOVUPS     64(DX), Z13
-	VPANDD      64(DI), Z13, Z14
-	VPMAXSD     Z14, Z15, Z15
-	VADDPS      Z1, Z13, Z13
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVUPS     64(DX), Z16
+	VPANDD      64(SI), Z16, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VPANDD      64(DI), Z14, Z13
-	VADDPS      Z13, Z16, Z16
-	VMOVUPS     128(DX), Z13
-	VPANDD      128(DI), Z13, Z14
-	VPMAXSD     Z14, Z15, Z15
-	VADDPS      Z1, Z13, Z13
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VPANDD        64(SI), Z18, Z16
+	VADDPS        Z16, Z15, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	VMOVUPS       128(DX), Z15
+	VPANDD        128(SI), Z15, Z16
+	VPMAXSD       Z16, Z17, Z17
+	VADDPS        Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VPANDD      128(DI), Z14, Z13
-	VADDPS      Z13, Z16, Z16
-	VMOVUPS     192(DX), Z13
-	VPANDD      192(DI), Z13, Z14
-	VPMAXSD     Z14, Z15, Z15
-	VADDPS      Z1, Z13, Z13
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      128(SI), Z16, Z15
+	VMOVUPS     192(DX), Z16
+	VPANDD      192(SI), Z16, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VPANDD      192(DI), Z14, Z13
-	VADDPS      Z13, Z16, Z16
-	ADDQ        $+256, DX
-	ADDQ        $+256, DI
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_round
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VPANDD        192(SI), Z18, Z16
+	VADDPS        Z16, Z15, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+256, DX
+	ADDQ          $+256, SI
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_round
 
 sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
+	CMPQ BX, $+32
+	JLT  sum_rest
 
-sum_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  (DI), Z13, Z14
-	VPMAXSD Z14, Z15, Z15
-	VADDPS  Z1, Z13, Z13
+sum_block:
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VPANDD      (DI), Z14, Z13
-	VADDPS      Z13, Z16, Z16
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVUPS     64(DX), Z16
+	VPANDD      64(SI), Z16, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VPANDD        64(SI), Z18, Z16
+	VADDPS        Z16, Z15, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+128, DX
+	ADDQ          $+128, SI
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ    BX, $+1
+	JLT     sum_added
+	VPXORD  Z18, Z18, Z18
+	CMPQ    BX, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z18
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
 
 sum_part:
-	CMPQ    SI, $+1
+	CMPQ    BX, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  (DI), Z13, Z14
-	VPMAXSD Z14, Z15, Z15
-	VADDPS  Z1, Z13, Z13
+	MOVL    $0x0000ffff, DI
+	BZHIL   BX, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (DX), K1, Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VPANDD      (DI), Z14, Z13
-	VMOVAPS.Z   Z13, K1, Z13
-	VADDPS      Z13, Z16, Z16
+	VPERMPS     Z10, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVAPS.Z   Z15, K1, Z15
+	VADDPS      Z15, Z18, Z18
 
 sum_done:
+	VCVTPS2PD     Y18, Z15
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000080, SI
+	MOVQ    AX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+64
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Z13
-	VPANDD  Z11, Z13, Z14
-	VPMAXSD Z14, Z15, Z15
-	VADDPS  Z1, Z13, Z13
+	VMOVUPS (DX), Z15
+	VPANDD  Z11, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VADDPS      Z14, Z16, Z16
-	VMOVUPS     64(DX), Z13
-	VPANDD      Z11, Z13, Z14
-	VPMAXSD     Z14, Z15, Z15
-	VADDPS      Z1, Z13, Z13
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     64(DX), Z15
+	VPANDD      Z11, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VADDPS      Z14, Z16, Z16
-	VMOVUPS     128(DX), Z13
-	VPANDD      Z11, Z13, Z14
-	VPMAXSD     Z14, Z15, Z15
-	VADDPS      Z1, Z13, Z13
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	VMOVUPS       128(DX), Z15
+	VPANDD        Z11, Z15, Z16
+	VPMAXSD       Z16, Z17, Z17
+	VADDPS        Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VADDPS      Z14, Z16, Z16
-	VMOVUPS     192(DX), Z13
-	VPANDD      Z11, Z13, Z14
-	VPMAXSD     Z14, Z15, Z15
-	VADDPS      Z1, Z13, Z13
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     192(DX), Z15
+	VPANDD      Z11, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VADDPS      Z14, Z16, Z16
-	ADDQ        $+256, DX
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_others_round
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+256, DX
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_others_round
 
 sum_others_few:
-	CMPQ SI, $+16
-	JLT  sum_others_part
+	CMPQ BX, $+32
+	JLT  sum_others_rest
 
-sum_others_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  Z11, Z13, Z14
-	VPMAXSD Z14, Z15, Z15
-	VADDPS  Z1, Z13, Z13
+sum_others_block:
+	VMOVUPS (DX), Z15
+	VPANDD  Z11, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VADDPS      Z14, Z16, Z16
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     64(DX), Z15
+	VPANDD      Z11, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	ADDQ          $+128, DX
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_others_block
+
+sum_others_rest:
+	CMPQ    BX, $+1
+	JLT     sum_others_added
+	VPXORD  Z16, Z16, Z16
+	CMPQ    BX, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Z15
+	VPANDD  Z11, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
 	ADDQ        $+64, DX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_others_tile
+	ADDQ        $-16, BX
 
 sum_others_part:
-	CMPQ    SI, $+1
+	CMPQ    BX, $+1
 	JLT     sum_others_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   SI, DI, DI
-	KMOVW   DI, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  Z11, Z13, Z14
-	VPMAXSD Z14, Z15, Z15
-	VADDPS  Z1, Z13, Z13
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (DX), K1, Z15
+	VPANDD  Z11, Z15, Z18
+	VPMAXSD Z18, Z17, Z17
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z13, Z14
-	VSUBPS      Z0, Z14, Z17
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z13
-	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z3, Z19, Z15
+	VFNMADD231PS Z4, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z13, Z17
-	VFMADD213PS Z7, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z17, Z13
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z15, Z19
+	VFMADD213PS Z7, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z17
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z17, Z14
-	VFMADD231PS Z13, Z14, Z14
-	VMOVAPS.Z   Z14, K1, Z13
-	VADDPS      Z13, Z16, Z16
+	VPERMPS     Z10, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z15
+	VADDPS      Z15, Z16, Z16
 
 sum_others_done:
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+
+sum_others_added:
 sum_end:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+0(FP), AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z14, 64(AX)
+
 	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z15, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	VCVTPS2PD     Y16, Z13
-	VEXTRACTF64X4 $0x01, Z16, Y14
-	VCVTPS2PD     Y14, Z14
-	VADDPD        (BX), Z13, Z13
-	VMOVUPS       Z13, (BX)
-	VADDPD        64(BX), Z14, Z14
-	VMOVUPS       Z14, 64(BX)
-	VPXORD        Z16, Z16, Z16
-	ADDQ          $-128, CX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
+	VPCMPD   $0x06, Z12, Z17, K1
+	KORTESTW K1, K1
+	JNE      slow
 	VZEROUPPER
 	RET
 
@@ -27713,19 +27054,1689 @@ TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
 	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
 	MOVQ    n+16(FP), AX
 	MOVQ    label+24(FP), CX
 	MOVQ    logits+8(FP), DX
 	VPXOR   Y10, Y10, Y10
-	VPXOR   Y11, Y11, Y11
-	VPXOR   Y12, Y12, Y12
 	MOVQ    total+0(FP), BX
+	VMOVUPS (BX), Y3
+	VMOVUPS 32(BX), Y4
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y6
+
+sum_piece:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+32
+	JLT     sum_rest
 
 sum_block:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (SI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(SI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (SI), Y9, Y7
+	VADDPS      Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(SI), Y9, Y8
+	VMOVUPS     64(DX), Y9
+	VMOVUPS     96(DX), Y11
+	VPAND       64(SI), Y9, Y12
+	VPMAXSD     Y12, Y10, Y10
+	VPAND       96(SI), Y11, Y12
+	VPMAXSD     Y12, Y10, Y10
+	VADDPS      Y2, Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y9, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y9, Y13
+	VFMADD213PS consts<>+288(SB), Y9, Y13
+	VFMADD213PS consts<>+320(SB), Y9, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y9, Y12, Y12
+	VPAND       64(SI), Y12, Y9
+	VADDPS      Y9, Y7, Y7
+	VADDPS      Y2, Y11, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS consts<>+96(SB), Y9, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+320(SB), Y9, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y9, Y11, Y11
+	VPAND        96(SI), Y11, Y9
+	VADDPS       Y9, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	ADDQ         $+128, DX
+	ADDQ         $+128, SI
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_block
+
+sum_rest:
+	CMPQ    BX, $+1
+	JLT     sum_added
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y12, Y12, Y12
+	CMPQ    BX, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (SI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(SI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (SI), Y9, Y7
+	VADDPS      Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(SI), Y9, Y12
+	ADDQ        $+64, DX
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
+
+sum_part:
+	CMPQ       BX, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y9, Y11, Y9
+	MOVQ       $0x00000000, DI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    DI, BX
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, BX
+	CMPQ       BX, DI
+	CMOVQGT    DI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(BX*4), Y11
+	VMASKMOVPS 32(DX), Y11, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y11, Y13, Y14, Y13
+	VPAND      (SI), Y9, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      32(SI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS consts<>+96(SB), Y9, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y9, Y14, Y14
+	VPAND       (SI), Y14, Y9
+	VPAND       Y9, Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	VADDPS      Y2, Y13, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(SI), Y9, Y8
+	VPAND       Y8, Y11, Y8
+	VADDPS      Y8, Y12, Y12
+
+sum_done:
+	VCVTPS2PD    X7, Y8
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y8, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, SI
+	MOVQ    AX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+32
+	JLT     sum_others_rest
+
+sum_others_block:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   consts<>+32(SB), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   consts<>+32(SB), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS consts<>+96(SB), Y7, Y8
+	VSUBPS      Y1, Y8, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y11
+	VPAND       consts<>+32(SB), Y7, Y12
+	VPMAXSD     Y12, Y10, Y10
+	VPAND       consts<>+32(SB), Y11, Y12
+	VPMAXSD     Y12, Y10, Y10
+	VADDPS      Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y7, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VADDPS      Y12, Y9, Y7
+	VADDPS      Y2, Y11, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS consts<>+96(SB), Y9, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+320(SB), Y9, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y9, Y11, Y11
+	VADDPS       Y11, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	ADDQ         $+128, DX
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_others_block
+
+sum_others_rest:
+	CMPQ    BX, $+1
+	JLT     sum_others_added
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y8, Y8, Y8
+	CMPQ    BX, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   consts<>+32(SB), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   consts<>+32(SB), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS consts<>+96(SB), Y7, Y9
+	VSUBPS      Y1, Y9, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS consts<>+96(SB), Y7, Y8
+	VSUBPS      Y1, Y8, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y7, Y8, Y8
+	ADDQ        $+64, DX
+	ADDQ        $-16, BX
+
+sum_others_part:
+	CMPQ       BX, $+1
+	JLT        sum_others_done
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y7, Y11, Y12, Y11
+	MOVQ       $0x00000000, SI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    SI, BX
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, BX
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(BX*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VPAND      consts<>+32(SB), Y11, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      consts<>+32(SB), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS consts<>+96(SB), Y11, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       Y14, Y7, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y13, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS consts<>+96(SB), Y7, Y11
+	VSUBPS      Y1, Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       Y11, Y12, Y7
+	VADDPS      Y7, Y8, Y8
+
+sum_others_done:
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y9, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+
+sum_others_added:
+sum_end:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+0(FP), AX
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y4, 32(AX)
+	VMOVUPS Y5, 64(AX)
+	VMOVUPS Y6, 96(AX)
+
+	// any |z| > 40, but the target's?
+	VPCMPGTD  consts<>+2240(SB), Y10, Y0
+	VMOVMSKPS Y0, AX
+	TESTL     AX, AX
+	JNE       slow
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+	VPXORD       Z14, Z14, Z14
+	MOVQ         dst+0(FP), BX
+	SUBQ         DX, BX
+	CMPQ         BX, $+0
+	JLT          apart
+	CMPQ         BX, $+1
+	JGE          apart
+	MOVQ         DX, BX
+	MOVQ         AX, SI
+	MOVQ         CX, DI
+
+look_piece:
+	CMPQ    DI, $+0
+	JLT     look_others
+	CMPQ    DI, $+128
+	JGE     look_others
+	MOVQ    $0x00000090, R9
+	MOVQ    DI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    SI, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+64
+	JLT     look_few
+
+look_round:
+	VMOVUPS (BX), Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 64(BX), Z13
+	VPANDD  64(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 128(BX), Z13
+	VPANDD  128(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 192(BX), Z13
+	VPANDD  192(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+256, BX
+	ADDQ    $+256, R9
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (BX), Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+64, BX
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ    R8, $+1
+	JLT     look_done
+	MOVL    $0x0000ffff, R10
+	BZHIL   R8, R10, R10
+	KMOVW   R10, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (BX), K1, Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+
+look_done:
+	JMP look_end
+
+look_others:
+	MOVQ    $0x00000080, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	CMPQ    R8, $+64
+	JLT     look_others_few
+
+look_others_round:
+	VPANDD  (BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  64(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  128(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  192(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+256, BX
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_others_round
+
+look_others_few:
+	CMPQ R8, $+16
+	JLT  look_others_part
+
+look_others_tile:
+	VPANDD  (BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+64, BX
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_others_tile
+
+look_others_part:
+	CMPQ    R8, $+1
+	JLT     look_others_done
+	MOVL    $0x0000ffff, R9
+	BZHIL   R8, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (BX), K1, Z13
+	VPANDD  Z11, Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+
+look_others_done:
+look_end:
+	ADDQ $-128, DI
+	ADDQ $-128, SI
+	CMPQ SI, $+1
+	JGE  look_piece
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z12, Z14, K1
+	KORTESTW K1, K1
+	JNE      slow
+
+apart:
+	MOVQ    dst+0(FP), BX
+	MOVQ    total+8(FP), SI
+	VMOVUPS (SI), Z13
+	VMOVUPS 64(SI), Z15
+
+sum_piece:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z16
+	VMOVUPS     Z16, (BX)
+	VMOVUPS     64(DX), Z17
+	VPANDD      64(DI), Z17, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z17, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z17, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z17
+	VFNMADD231PS Z4, Z19, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD213PS Z7, Z17, Z19
+	VFMADD213PS Z8, Z17, Z19
+	VFMADD213PS Z9, Z19, Z17
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z17, Z18, Z18
+	VPANDD        64(DI), Z18, Z17
+	VMOVUPS       Z17, 64(BX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	VMOVUPS       128(DX), Z16
+	VPANDD        128(DI), Z16, Z17
+	VPMAXSD       Z17, Z14, Z14
+	VADDPS        Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      128(DI), Z17, Z16
+	VMOVUPS     Z16, 128(BX)
+	VMOVUPS     192(DX), Z17
+	VPANDD      192(DI), Z17, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z17, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z17, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z17
+	VFNMADD231PS Z4, Z19, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD213PS Z7, Z17, Z19
+	VFMADD213PS Z8, Z17, Z19
+	VFMADD213PS Z9, Z19, Z17
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z17, Z18, Z18
+	VPANDD        192(DI), Z18, Z17
+	VMOVUPS       Z17, 192(BX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+256, DX
+	ADDQ          $+256, DI
+	ADDQ          $+256, BX
+	ADDQ          $-64, SI
+	CMPQ          SI, $+64
+	JGE           sum_round
+
+sum_few:
+	CMPQ SI, $+32
+	JLT  sum_rest
+
+sum_block:
+	VMOVUPS (DX), Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z16
+	VMOVUPS     Z16, (BX)
+	VMOVUPS     64(DX), Z17
+	VPANDD      64(DI), Z17, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z17, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z17, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z17
+	VFNMADD231PS Z4, Z19, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD213PS Z7, Z17, Z19
+	VFMADD213PS Z8, Z17, Z19
+	VFMADD213PS Z9, Z19, Z17
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z17, Z18, Z18
+	VPANDD        64(DI), Z18, Z17
+	VMOVUPS       Z17, 64(BX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+128, DX
+	ADDQ          $+128, DI
+	ADDQ          $+128, BX
+	ADDQ          $-32, SI
+	CMPQ          SI, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ    SI, $+1
+	JLT     sum_added
+	VPXORD  Z18, Z18, Z18
+	CMPQ    SI, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z18
+	VMOVUPS     Z18, (BX)
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
+
+sum_part:
+	CMPQ    SI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (DX), K1, Z16
+	VPANDD  (DI), Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z19
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z19, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPANDD      (DI), Z17, Z16
+	VMOVAPS.Z   Z16, K1, Z16
+	CMPQ        SI, $+16
+	JLT         partless1
+	VMOVUPS     Z16, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ          BX, DI
+	VMOVUPS       Z16, Z17
+	TESTQ         $0x00000008, SI
+	JEQ           parteight1
+	VMOVUPS       Y17, (DI)
+	ADDQ          $+32, DI
+	VEXTRACTF64X4 $0x01, Z17, Y17
+
+parteight1:
+	TESTQ         $0x00000004, SI
+	JEQ           partfour1
+	VMOVUPS       X17, (DI)
+	ADDQ          $+16, DI
+	VEXTRACTF32X4 $0x01, Y17, X17
+
+partfour1:
+	TESTQ     $0x00000002, SI
+	JEQ       parttwo1
+	VMOVLPS   X17, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X17, X17
+
+parttwo1:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone1
+	VMOVSS X17, (DI)
+
+partdone1:
+	VADDPS Z16, Z18, Z18
+
+sum_done:
+	VCVTPS2PD     Y18, Z16
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+64
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Z16
+	VPANDD  Z11, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (BX)
+	VMOVUPS     64(DX), Z16
+	VPANDD      Z11, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 64(BX)
+	VADDPS        Z18, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	VMOVUPS       128(DX), Z16
+	VPANDD        Z11, Z16, Z17
+	VPMAXSD       Z17, Z14, Z14
+	VADDPS        Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, 128(BX)
+	VMOVUPS     192(DX), Z16
+	VPANDD      Z11, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 192(BX)
+	VADDPS        Z18, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+256, DX
+	ADDQ          $+256, BX
+	ADDQ          $-64, SI
+	CMPQ          SI, $+64
+	JGE           sum_others_round
+
+sum_others_few:
+	CMPQ SI, $+32
+	JLT  sum_others_rest
+
+sum_others_block:
+	VMOVUPS (DX), Z16
+	VPANDD  Z11, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (BX)
+	VMOVUPS     64(DX), Z16
+	VPANDD      Z11, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z10, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 64(BX)
+	VADDPS        Z18, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z17, Z13, Z13
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $+128, DX
+	ADDQ          $+128, BX
+	ADDQ          $-32, SI
+	CMPQ          SI, $+32
+	JGE           sum_others_block
+
+sum_others_rest:
+	CMPQ    SI, $+1
+	JLT     sum_others_added
+	VPXORD  Z17, Z17, Z17
+	CMPQ    SI, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Z16
+	VPANDD  Z11, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z16, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z18, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (BX)
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
+
+sum_others_part:
+	CMPQ    SI, $+1
+	JLT     sum_others_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   SI, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (DX), K1, Z16
+	VPANDD  Z11, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z1, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z2, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z19, Z16
+	VFNMADD231PS Z4, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VFMADD213PS Z7, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z16
+	CMPQ        SI, $+16
+	JLT         partless2
+	VMOVUPS     Z16, (BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ          BX, DI
+	VMOVUPS       Z16, Z18
+	TESTQ         $0x00000008, SI
+	JEQ           parteight2
+	VMOVUPS       Y18, (DI)
+	ADDQ          $+32, DI
+	VEXTRACTF64X4 $0x01, Z18, Y18
+
+parteight2:
+	TESTQ         $0x00000004, SI
+	JEQ           partfour2
+	VMOVUPS       X18, (DI)
+	ADDQ          $+16, DI
+	VEXTRACTF32X4 $0x01, Y18, X18
+
+partfour2:
+	TESTQ     $0x00000002, SI
+	JEQ       parttwo2
+	VMOVLPS   X18, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X18, X18
+
+parttwo2:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone2
+	VMOVSS X18, (DI)
+
+partdone2:
+	VADDPS Z16, Z17, Z17
+
+sum_others_done:
+	VCVTPS2PD     Y17, Z16
+	VEXTRACTF64X4 $0x01, Z17, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
+
+sum_others_added:
+sum_end:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+8(FP), AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z15, 64(AX)
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z12, Z14, K1
+	KORTESTW K1, K1
+	JNE      slow
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+40(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+32(SB), Y2
+	MOVQ    n+24(FP), AX
+	MOVQ    label+32(FP), CX
+	MOVQ    logits+16(FP), DX
+	VPXOR   Y4, Y4, Y4
+	MOVQ    dst+0(FP), BX
+	SUBQ    DX, BX
+	CMPQ    BX, $+0
+	JLT     apart
+	CMPQ    BX, $+1
+	JGE     apart
+	MOVQ    DX, BX
+	MOVQ    AX, SI
+	MOVQ    CX, DI
+
+look_piece:
+	CMPQ    DI, $+0
+	JLT     look_others
+	CMPQ    DI, $+128
+	JGE     look_others
+	MOVQ    $0x00000090, R9
+	MOVQ    DI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    SI, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+32
+	JLT     look_few
+
+look_round:
+	VMOVUPS (BX), Y3
+	VPAND   (R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 32(BX), Y3
+	VPAND   32(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 64(BX), Y3
+	VPAND   64(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 96(BX), Y3
+	VPAND   96(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+128, BX
+	ADDQ    $+128, R9
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (BX), Y3
+	VPAND   (R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	VMOVUPS 32(BX), Y3
+	VPAND   32(R9), Y3, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+64, BX
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ       R8, $+1
+	JLT        look_done
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y3
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
+	MOVQ       $0x00000000, R10
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R10, R8
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R8
+	CMPQ       R8, R10
+	CMOVQGT    R10, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R8*4), Y5
+	VMASKMOVPS 32(BX), Y5, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y5, Y6, Y7, Y5
+	VPAND      (R9), Y3, Y3
+	VPMAXSD    Y3, Y4, Y4
+	VPAND      32(R9), Y5, Y3
+	VPMAXSD    Y3, Y4, Y4
+
+look_done:
+	JMP look_end
+
+look_others:
+	MOVQ    $0x00000080, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	CMPQ    R8, $+32
+	JLT     look_others_few
+
+look_others_round:
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   64(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   96(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+128, BX
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_others_round
+
+look_others_few:
+	CMPQ R8, $+16
+	JLT  look_others_part
+
+look_others_tile:
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	ADDQ    $+64, BX
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_others_tile
+
+look_others_part:
+	CMPQ       R8, $+1
+	JLT        look_others_done
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y3
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
+	MOVQ       $0x00000000, R9
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R8
+	CMPQ       R8, R9
+	CMOVQGT    R9, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R8*4), Y5
+	VMASKMOVPS 32(BX), Y5, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y5, Y6, Y7, Y5
+	VPAND      Y2, Y3, Y3
+	VPMAXSD    Y3, Y4, Y4
+	VPAND      Y2, Y5, Y3
+	VPMAXSD    Y3, Y4, Y4
+
+look_others_done:
+look_end:
+	ADDQ $-128, DI
+	ADDQ $-128, SI
+	CMPQ SI, $+1
+	JGE  look_piece
+
+	// any |z| > 40, but the target's?
+	VPCMPGTD  consts<>+2240(SB), Y4, Y3
+	VMOVMSKPS Y3, BX
+	TESTL     BX, BX
+	JNE       slow
+
+apart:
+	MOVQ    dst+0(FP), BX
+	MOVQ    total+8(FP), SI
+	VMOVUPS (SI), Y3
+	VMOVUPS 32(SI), Y5
+	VMOVUPS 64(SI), Y6
+	VMOVUPS 96(SI), Y7
+
+sum_piece:
 	CMPQ    CX, $+0
 	JLT     sum_others
 	CMPQ    CX, $+128
@@ -27743,193 +28754,207 @@ sum_block:
 	CMPQ    SI, R8
 	CMOVQHI R8, SI
 	CMPQ    SI, $+32
-	JLT     sum_few
+	JLT     sum_rest
 
-sum_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   (DI), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   32(DI), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       (DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
+sum_block:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VPAND   (DI), Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   32(DI), Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y8
-	VPAND       64(DI), Y7, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VPAND       96(DI), Y8, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VADDPS      Y2, Y7, Y7
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VPAND       (DI), Y10, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      consts<>+64(SB), Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       64(DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPAND       32(DI), Y10, Y9
+	VMOVUPS     Y9, 32(BX)
+	VMOVUPS     64(DX), Y10
+	VMOVUPS     96(DX), Y11
+	VPAND       64(DI), Y10, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VPAND       96(DI), Y11, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VADDPS      consts<>+64(SB), Y10, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y10, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y10, Y13
+	VFMADD213PS consts<>+288(SB), Y10, Y13
+	VFMADD213PS consts<>+320(SB), Y10, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y10
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       96(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $+128, DI
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   (DI), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   32(DI), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y10, Y12, Y12
+	VPAND       64(DI), Y12, Y10
+	VMOVUPS     Y10, 64(BX)
+	VADDPS      Y10, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VMOVAPS     Y1, Y11
+	VFMADD231PS consts<>+96(SB), Y10, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y10
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       (DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y10, Y11, Y11
+	VPAND        96(DI), Y11, Y10
+	VMOVUPS      Y10, 96(BX)
+	VADDPS       Y10, Y9, Y9
+	VCVTPS2PD    X8, Y10
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y10, Y3, Y3
+	VADDPD       Y8, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $+128, DX
+	ADDQ         $+128, DI
+	ADDQ         $+128, BX
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_block
+
+sum_rest:
+	CMPQ    SI, $+1
+	JLT     sum_added
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y12, Y12, Y12
+	CMPQ    SI, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VPAND   (DI), Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   32(DI), Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VPAND       (DI), Y10, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      consts<>+64(SB), Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y1, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPAND       32(DI), Y10, Y12
+	VMOVUPS     Y12, 32(BX)
 	ADDQ        $+64, DX
 	ADDQ        $+64, DI
+	ADDQ        $+64, BX
 	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
 
 sum_part:
 	CMPQ       SI, $+1
@@ -27940,82 +28965,148 @@ sum_part:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y7
-	VMASKMOVPS (DX), Y7, Y8
-	VPXOR      Y9, Y9, Y9
-	VBLENDVPS  Y7, Y8, Y9, Y8
-	MOVQ       $0x00000000, R8
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    R8, SI
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, SI
-	CMPQ       SI, R8
-	CMOVQGT    R8, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(SI*4), Y9
-	VMASKMOVPS 32(DX), Y9, Y13
+	VMOVUPS    (R8)(R9*4), Y9
+	VMASKMOVPS (DX), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y10
+	MOVQ       $0x00000000, R9
+	MOVQ       SI, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y11
+	VMASKMOVPS 32(DX), Y11, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y9, Y13, Y14, Y13
-	VPAND      (DI), Y8, Y14
-	VPMAXSD    Y14, Y10, Y10
+	VBLENDVPS  Y11, Y13, Y14, Y13
+	VPAND      (DI), Y10, Y14
+	VPMAXSD    Y14, Y4, Y4
 	VPAND      32(DI), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     Y2, Y8, Y8
+	VPMAXSD    Y14, Y4, Y4
+	VADDPS     consts<>+64(SB), Y10, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y8, Y14
+	VFMADD231PS consts<>+96(SB), Y10, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y8
-	VFNMADD231PS Y5, Y15, Y8
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y8, Y15
-	VFMADD213PS consts<>+256(SB), Y6, Y15
-	VFMADD213PS consts<>+288(SB), Y8, Y15
-	VFMADD213PS consts<>+320(SB), Y8, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y8
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y10, Y15
+	VFMADD213PS consts<>+288(SB), Y10, Y15
+	VFMADD213PS consts<>+320(SB), Y10, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y10
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y8, Y14, Y14
-	VPAND       (DI), Y14, Y8
-	VPAND       Y8, Y7, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y13, Y7
+	VFMADD231PS Y10, Y14, Y14
+	VPAND       (DI), Y14, Y10
+	VPAND       Y10, Y9, Y9
+	CMPQ        SI, $+8
+	JLT         partless1
+	VMOVUPS     Y9, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         BX, R9
+	VMOVUPS      Y9, Y10
+	TESTQ        $0x00000004, SI
+	JEQ          partfour1
+	VMOVUPS      X10, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y10, X10
+
+partfour1:
+	TESTQ     $0x00000002, SI
+	JEQ       parttwo1
+	VMOVLPS   X10, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X10, X10
+
+parttwo1:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone1
+	VMOVSS X10, (R9)
+
+partdone1:
+	VADDPS Y9, Y8, Y8
+	VADDPS consts<>+64(SB), Y13, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y9, Y13
+	VFMADD213PS consts<>+288(SB), Y9, Y13
+	VFMADD213PS consts<>+320(SB), Y9, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VPAND       Y7, Y9, Y7
-	VADDPS      Y7, Y12, Y12
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPAND       32(DI), Y10, Y9
+	VPAND       Y9, Y11, Y9
+	CMPQ        R8, $+8
+	JLT         partless2
+	VMOVUPS     Y9, 32(BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ         BX, SI
+	VMOVUPS      Y9, Y10
+	TESTQ        $0x00000004, R8
+	JEQ          partfour2
+	VMOVUPS      X10, 32(SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y10, X10
+
+partfour2:
+	TESTQ     $0x00000002, R8
+	JEQ       parttwo2
+	VMOVLPS   X10, 32(SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X10, X10
+
+parttwo2:
+	TESTQ  $0x00000001, R8
+	JEQ    partdone2
+	VMOVSS X10, 32(SI)
+
+partdone2:
+	VADDPS Y9, Y12, Y12
 
 sum_done:
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y8, Y5, Y5
+	VCVTPS2PD    X12, Y8
+	VEXTRACTF128 $0x01, Y12, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+
+sum_added:
 	JMP sum_end
 
 sum_others:
@@ -28024,185 +29115,199 @@ sum_others:
 	CMPQ    SI, DI
 	CMOVQHI DI, SI
 	CMPQ    SI, $+32
-	JLT     sum_others_few
+	JLT     sum_others_rest
 
-sum_others_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   consts<>+32(SB), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   consts<>+32(SB), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
+sum_others_block:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VPAND   Y2, Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VMOVUPS     Y10, (BX)
+	VADDPS      consts<>+64(SB), Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
+	VPERMILPS   Y9, Y0, Y11
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VADDPS      Y9, Y11, Y11
-	VADDPS      Y2, Y8, Y7
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 32(BX)
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y11
+	VPAND       Y2, Y8, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VPAND       Y2, Y11, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VADDPS      consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VADDPS      Y8, Y12, Y12
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y8
-	VPAND       consts<>+32(SB), Y7, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VPAND       consts<>+32(SB), Y8, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VADDPS      Y2, Y7, Y7
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, 64(BX)
+	VADDPS      Y12, Y10, Y8
+	VADDPS      consts<>+64(SB), Y11, Y10
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS consts<>+96(SB), Y10, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y10, Y11, Y11
+	VMOVUPS      Y11, 96(BX)
+	VADDPS       Y11, Y9, Y9
+	VCVTPS2PD    X8, Y10
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y10, Y3, Y3
+	VADDPD       Y8, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_others_block
+
+sum_others_rest:
+	CMPQ    SI, $+1
+	JLT     sum_others_added
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y9, Y9, Y9
+	CMPQ    SI, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VPAND   Y2, Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VMOVUPS     Y10, (BX)
+	VADDPS      consts<>+64(SB), Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
+	VPERMILPS   Y9, Y0, Y11
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VADDPS      Y9, Y11, Y11
-	VADDPS      Y2, Y8, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VADDPS      Y8, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_others_round
-
-sum_others_few:
-	CMPQ SI, $+16
-	JLT  sum_others_part
-
-sum_others_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   consts<>+32(SB), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   consts<>+32(SB), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VADDPS      Y9, Y11, Y11
-	VADDPS      Y2, Y8, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VADDPS      Y8, Y12, Y12
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 32(BX)
 	ADDQ        $+64, DX
+	ADDQ        $+64, BX
 	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_others_tile
 
 sum_others_part:
 	CMPQ       SI, $+1
@@ -28213,2445 +29318,162 @@ sum_others_part:
 	CMOVQGT    DI, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y7
-	VMASKMOVPS (DX), Y7, Y8
-	VPXOR      Y9, Y9, Y9
-	VBLENDVPS  Y7, Y8, Y9, Y8
-	MOVQ       $0x00000000, DI
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    DI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       SI, SI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(SI*4), Y9
-	VMASKMOVPS 32(DX), Y9, Y13
-	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y9, Y13, Y14, Y13
-	VPAND      consts<>+32(SB), Y8, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VPAND      consts<>+32(SB), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     Y2, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y8, Y14
-	VSUBPS      Y1, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y8
-	VFNMADD231PS Y5, Y15, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y8, Y15
-	VFMADD213PS consts<>+256(SB), Y6, Y15
-	VFMADD213PS consts<>+288(SB), Y8, Y15
-	VFMADD213PS consts<>+320(SB), Y8, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y8, Y14, Y14
-	VPAND       Y14, Y7, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y13, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       Y8, Y9, Y7
-	VADDPS      Y7, Y12, Y12
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2240(SB), Y10, Y7
-	VMOVMSKPS    Y7, SI
-	TESTL        SI, SI
-	JNE          slow
-	VCVTPS2PD    X11, Y7
-	VEXTRACTF128 $0x01, Y11, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       (BX), Y7, Y7
-	VMOVUPS      Y7, (BX)
-	VADDPD       32(BX), Y8, Y8
-	VMOVUPS      Y8, 32(BX)
-	VCVTPS2PD    X12, Y7
-	VEXTRACTF128 $0x01, Y12, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       64(BX), Y7, Y7
-	VMOVUPS      Y7, 64(BX)
-	VADDPD       96(BX), Y8, Y8
-	VMOVUPS      Y8, 96(BX)
-	VPXOR        Y11, Y11, Y11
-	VPXOR        Y12, Y12, Y12
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+32(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func softmaxPartAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxPartAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+32(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2240(SB), Z12
-	MOVQ         n+16(FP), AX
-	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), CX
-	VPXORD       Z17, Z17, Z17
-	MOVQ         total+0(FP), DX
-	VMOVUPS      (DX), Z13
-	VMOVUPS      64(DX), Z14
-	CMPQ         AX, $+32
-	JLT          rest
-
-pair:
-	VMOVUPS (CX), Z15
-	VPANDD  Z1, Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z0, Z16, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z18
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z18, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VMOVUPS     64(CX), Z15
-	VPANDD      Z1, Z15, Z18
-	VPMAXSD     Z18, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z15, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS       Z11, Z18, Z19
-	VPSLLD        $0x15, Z18, Z18
-	VPADDD        Z18, Z19, Z18
-	VFMADD231PS   Z15, Z18, Z18
-	VADDPS        Z18, Z16, Z16
-	VCVTPS2PD     Y16, Z15
-	VEXTRACTF64X4 $0x01, Z16, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
-	ADDQ          $+128, CX
-	ADDQ          $-32, AX
-	CMPQ          AX, $+32
-	JGE           pair
-
-rest:
-	VPXORD Z16, Z16, Z16
-	CMPQ   AX, $+64
-	JLT    last_few
-
-last_round:
-	VMOVUPS (CX), Z15
-	VPANDD  Z1, Z15, Z18
-	VPMAXSD Z18, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z15, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z15, Z18, Z18
-	VADDPS      Z18, Z16, Z16
-	VMOVUPS     64(CX), Z15
-	VPANDD      Z1, Z15, Z18
-	VPMAXSD     Z18, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z15, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z15, Z18, Z18
-	VADDPS      Z18, Z16, Z16
-	VMOVUPS     128(CX), Z15
-	VPANDD      Z1, Z15, Z18
-	VPMAXSD     Z18, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z15, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z15, Z18, Z18
-	VADDPS      Z18, Z16, Z16
-	VMOVUPS     192(CX), Z15
-	VPANDD      Z1, Z15, Z18
-	VPMAXSD     Z18, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z15, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z15, Z18, Z18
-	VADDPS      Z18, Z16, Z16
-	ADDQ        $+256, CX
-	ADDQ        $-64, AX
-	CMPQ        AX, $+64
-	JGE         last_round
-
-last_few:
-	CMPQ AX, $+16
-	JLT  last_part
-
-last_tile:
-	VMOVUPS (CX), Z15
-	VPANDD  Z1, Z15, Z18
-	VPMAXSD Z18, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z18
-	VFMADD231PS Z3, Z15, Z18
-	VSUBPS      Z0, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z15, Z18, Z18
-	VADDPS      Z18, Z16, Z16
-	ADDQ        $+64, CX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         last_tile
-
-last_part:
-	CMPQ    AX, $+1
-	JLT     last_done
-	MOVL    $0x0000ffff, BX
-	BZHIL   AX, BX, BX
-	KMOVW   BX, K1
-	VPXORD  Z15, Z15, Z15
-	VMOVUPS (CX), K1, Z15
-	VPANDD  Z1, Z15, Z1
-	VPMAXSD Z1, Z17, Z17
-	VADDPS  Z2, Z15, Z1
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VFMADD213PS Z0, Z1, Z3
-	VSUBPS      Z0, Z3, Z0
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z0, Z1
-	VFNMADD231PS Z5, Z0, Z1
-
-	// p = e^r / s - 1, s = T[0]
-	VFMADD231PS Z6, Z1, Z7
-	VFMADD231PS Z7, Z1, Z8
-	VFMADD231PS Z8, Z1, Z9
-	VFMADD231PS Z9, Z1, Z10
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z3, Z0
-	VPSLLD      $0x15, Z3, Z1
-	VPADDD      Z1, Z0, Z0
-	VFMADD231PS Z10, Z0, Z0
-	VMOVAPS.Z   Z0, K1, Z0
-	VADDPS      Z0, Z16, Z16
-
-last_done:
-	VCVTPS2PD     Y16, Z0
-	VEXTRACTF64X4 $0x01, Z16, Y1
-	VCVTPS2PD     Y1, Z1
-	VADDPD        Z0, Z13, Z13
-	VADDPD        Z1, Z14, Z14
-	VPCMPD        $0x06, Z12, Z17, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	VMOVUPS       Z13, (DX)
-	VMOVUPS       Z14, 64(DX)
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+32(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func softmaxPartAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxPartAVX2(SB), NOSPLIT, $0-40
-	VMOVUPS exp_one<>+0(SB), Y0
-	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+32(SB), Y2
-	VMOVUPS consts<>+64(SB), Y3
-	MOVQ    n+16(FP), AX
-	MOVQ    label+24(FP), CX
-	MOVQ    logits+8(FP), CX
-	VPXOR   Y11, Y11, Y11
-	MOVQ    total+0(FP), DX
-	VMOVUPS (DX), Y4
-	VMOVUPS 32(DX), Y5
-	VMOVUPS 64(DX), Y6
-	VMOVUPS 96(DX), Y7
-	CMPQ    AX, $+32
-	JLT     rest
-
-pair:
-	VMOVUPS (CX), Y8
-	VMOVUPS 32(CX), Y9
-	VPAND   Y2, Y8, Y10
-	VPMAXSD Y10, Y11, Y11
-	VPAND   Y2, Y9, Y10
-	VPMAXSD Y10, Y11, Y11
-	VADDPS  Y3, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y10
-	VFMADD231PS consts<>+96(SB), Y8, Y10
-	VSUBPS      Y1, Y10, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y12
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y12, Y10
-	VFMADD231PS Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y1, Y9, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VMOVUPS     64(CX), Y8
-	VMOVUPS     96(CX), Y12
-	VPAND       Y2, Y8, Y13
-	VPMAXSD     Y13, Y11, Y11
-	VPAND       Y2, Y12, Y13
-	VPMAXSD     Y13, Y11, Y11
-	VADDPS      Y3, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y13
-	VFMADD231PS consts<>+96(SB), Y8, Y13
-	VSUBPS      Y1, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y14, Y8
-	VFNMADD231PS consts<>+192(SB), Y14, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y14
-	VFMADD213PS consts<>+256(SB), Y8, Y14
-	VFMADD213PS consts<>+288(SB), Y8, Y14
-	VFMADD213PS consts<>+320(SB), Y8, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y8, Y13, Y13
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y3, Y12, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS    Y12, Y0, Y13
-	VPSLLD       $0x15, Y12, Y12
-	VPADDD       Y12, Y13, Y12
-	VFMADD231PS  Y8, Y12, Y12
-	VADDPS       Y12, Y9, Y9
-	VCVTPS2PD    X10, Y8
-	VEXTRACTF128 $0x01, Y10, X10
-	VCVTPS2PD    X10, Y10
-	VADDPD       Y8, Y4, Y4
-	VADDPD       Y10, Y5, Y5
-	VCVTPS2PD    X9, Y8
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y6, Y6
-	VADDPD       Y9, Y7, Y7
-	ADDQ         $+128, CX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+32
-	JGE          pair
-
-rest:
-	VPXOR Y10, Y10, Y10
-	VPXOR Y9, Y9, Y9
-	CMPQ  AX, $+32
-	JLT   last_few
-
-last_round:
-	VMOVUPS (CX), Y8
-	VMOVUPS 32(CX), Y12
-	VPAND   Y2, Y8, Y13
-	VPMAXSD Y13, Y11, Y11
-	VPAND   Y2, Y12, Y13
-	VPMAXSD Y13, Y11, Y11
-	VADDPS  Y3, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y13
-	VFMADD231PS consts<>+96(SB), Y8, Y13
-	VSUBPS      Y1, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y14, Y8
-	VFNMADD231PS consts<>+192(SB), Y14, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y14
-	VFMADD213PS consts<>+256(SB), Y8, Y14
-	VFMADD213PS consts<>+288(SB), Y8, Y14
-	VFMADD213PS consts<>+320(SB), Y8, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y8, Y13, Y13
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y3, Y12, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	VMOVUPS     64(CX), Y8
-	VMOVUPS     96(CX), Y12
-	VPAND       Y2, Y8, Y13
-	VPMAXSD     Y13, Y11, Y11
-	VPAND       Y2, Y12, Y13
-	VPMAXSD     Y13, Y11, Y11
-	VADDPS      Y3, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y13
-	VFMADD231PS consts<>+96(SB), Y8, Y13
-	VSUBPS      Y1, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y14, Y8
-	VFNMADD231PS consts<>+192(SB), Y14, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y14
-	VFMADD213PS consts<>+256(SB), Y8, Y14
-	VFMADD213PS consts<>+288(SB), Y8, Y14
-	VFMADD213PS consts<>+320(SB), Y8, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y8, Y13, Y13
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y3, Y12, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	ADDQ        $+128, CX
-	ADDQ        $-32, AX
-	CMPQ        AX, $+32
-	JGE         last_round
-
-last_few:
-	CMPQ AX, $+16
-	JLT  last_part
-
-last_tile:
-	VMOVUPS (CX), Y8
-	VMOVUPS 32(CX), Y12
-	VPAND   Y2, Y8, Y13
-	VPMAXSD Y13, Y11, Y11
-	VPAND   Y2, Y12, Y13
-	VPMAXSD Y13, Y11, Y11
-	VADDPS  Y3, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y13
-	VFMADD231PS consts<>+96(SB), Y8, Y13
-	VSUBPS      Y1, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y14, Y8
-	VFNMADD231PS consts<>+192(SB), Y14, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y14
-	VFMADD213PS consts<>+256(SB), Y8, Y14
-	VFMADD213PS consts<>+288(SB), Y8, Y14
-	VFMADD213PS consts<>+320(SB), Y8, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y8, Y13, Y13
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y3, Y12, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y1, Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	ADDQ        $+64, CX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         last_tile
-
-last_part:
-	CMPQ       AX, $+1
-	JLT        last_done
-	MOVQ       $0x00000008, BX
-	MOVQ       AX, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y8
-	VMASKMOVPS (CX), Y8, Y12
-	VPXOR      Y13, Y13, Y13
-	VBLENDVPS  Y8, Y12, Y13, Y12
-	MOVQ       $0x00000000, BX
-	MOVQ       AX, AX
-	SUBQ       $+8, AX
-	CMOVQLT    BX, AX
-	MOVQ       $0x00000008, BX
-	MOVQ       AX, AX
-	CMPQ       AX, BX
-	CMOVQGT    BX, AX
-	NEGQ       AX
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(AX*4), Y13
-	VMASKMOVPS 32(CX), Y13, Y14
-	VPXOR      Y15, Y15, Y15
-	VBLENDVPS  Y13, Y14, Y15, Y14
-	VPAND      Y2, Y12, Y15
-	VPMAXSD    Y15, Y11, Y11
-	VPAND      Y2, Y14, Y2
-	VPMAXSD    Y2, Y11, Y11
-	VADDPS     Y3, Y12, Y2
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS consts<>+96(SB), Y2, Y12
-	VSUBPS      Y1, Y12, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y2
-	VFNMADD231PS consts<>+192(SB), Y15, Y2
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y15
-	VFMADD213PS consts<>+256(SB), Y2, Y15
-	VFMADD213PS consts<>+288(SB), Y2, Y15
-	VFMADD213PS consts<>+320(SB), Y2, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y2
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y15
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y15, Y12
-	VFMADD231PS Y2, Y12, Y12
-	VPAND       Y12, Y8, Y2
-	VADDPS      Y2, Y10, Y10
-	VADDPS      Y3, Y14, Y2
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y3
-	VFMADD231PS consts<>+96(SB), Y2, Y3
-	VSUBPS      Y1, Y3, Y1
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y1, Y2
-	VFNMADD231PS consts<>+192(SB), Y1, Y2
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y1
-	VFMADD213PS consts<>+256(SB), Y2, Y1
-	VFMADD213PS consts<>+288(SB), Y2, Y1
-	VFMADD213PS consts<>+320(SB), Y2, Y1
-	VFMADD213PS consts<>+352(SB), Y1, Y2
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y3, Y0, Y0
-	VPSLLD      $0x15, Y3, Y1
-	VPADDD      Y1, Y0, Y0
-	VFMADD231PS Y2, Y0, Y0
-	VPAND       Y0, Y13, Y0
-	VADDPS      Y0, Y9, Y9
-
-last_done:
-	VCVTPS2PD    X10, Y0
-	VEXTRACTF128 $0x01, Y10, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       Y0, Y4, Y4
-	VADDPD       Y1, Y5, Y5
-	VCVTPS2PD    X9, Y0
-	VEXTRACTF128 $0x01, Y9, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       Y0, Y6, Y6
-	VADDPD       Y1, Y7, Y7
-	VPCMPGTD     consts<>+2240(SB), Y11, Y0
-	VMOVMSKPS    Y0, AX
-	TESTL        AX, AX
-	JNE          slow
-	VMOVUPS      Y4, (DX)
-	VMOVUPS      Y5, 32(DX)
-	VMOVUPS      Y6, 64(DX)
-	VMOVUPS      Y7, 96(DX)
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+32(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+32(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2240(SB), Z12
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	VPXORD       Z14, Z14, Z14
-	MOVQ         dst+0(FP), BX
-	SUBQ         DX, BX
-	CMPQ         BX, $+0
-	JLT          apart
-	CMPQ         BX, $+1
-	JGE          apart
-	MOVQ         AX, BX
-	MOVQ         CX, SI
-	MOVQ         DX, DI
-
-look_block:
-	CMPQ    SI, $+0
-	JLT     look_others
-	CMPQ    SI, $+128
-	JGE     look_others
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+64
-	JLT     look_few
-
-look_round:
-	VMOVUPS (DI), Z13
-	VPANDD  (R9), Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-	VMOVUPS 64(DI), Z13
-	VPANDD  64(R9), Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-	VMOVUPS 128(DI), Z13
-	VPANDD  128(R9), Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-	VMOVUPS 192(DI), Z13
-	VPANDD  192(R9), Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+256, DI
-	ADDQ    $+256, R9
-	ADDQ    $-64, R8
-	CMPQ    R8, $+64
-	JGE     look_round
-
-look_few:
-	CMPQ R8, $+16
-	JLT  look_part
-
-look_tile:
-	VMOVUPS (DI), Z13
-	VPANDD  (R9), Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
-	JGE     look_tile
-
-look_part:
-	CMPQ    R8, $+1
-	JLT     look_done
-	MOVL    $0x0000ffff, R10
-	BZHIL   R8, R10, R10
-	KMOVW   R10, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DI), K1, Z13
-	VPANDD  (R9), Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-
-look_done:
-	JMP look_end
-
-look_others:
-	MOVQ    $0x00000080, R9
-	MOVQ    BX, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	CMPQ    R8, $+64
-	JLT     look_others_few
-
-look_others_round:
-	VPANDD  (DI), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(DI), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(DI), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(DI), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+256, DI
-	ADDQ    $-64, R8
-	CMPQ    R8, $+64
-	JGE     look_others_round
-
-look_others_few:
-	CMPQ R8, $+16
-	JLT  look_others_part
-
-look_others_tile:
-	VPANDD  (DI), Z1, Z13
-	VPMAXSD Z13, Z14, Z14
-	ADDQ    $+64, DI
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
-	JGE     look_others_tile
-
-look_others_part:
-	CMPQ    R8, $+1
-	JLT     look_others_done
-	MOVL    $0x0000ffff, R9
-	BZHIL   R8, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DI), K1, Z13
-	VPANDD  Z1, Z13, Z13
-	VPMAXSD Z13, Z14, Z14
-
-look_others_done:
-look_end:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z12, Z14, K1
-	KORTESTW K1, K1
-	JNE      slow
-
-apart:
-	MOVQ   dst+0(FP), BX
-	VPXORD Z16, Z16, Z16
-	MOVQ   total+8(FP), SI
-
-sum_block:
-	CMPQ    CX, $+0
-	JLT     sum_others
-	CMPQ    CX, $+128
-	JGE     sum_others
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+64
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Z13
-	VPANDD  (R8), Z13, Z15
-	VPMAXSD Z15, Z14, Z14
-	VADDPS  Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z16, Z16
-	VMOVUPS     64(DX), Z13
-	VPANDD      64(R8), Z13, Z15
-	VPMAXSD     Z15, Z14, Z14
-	VADDPS      Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      64(R8), Z15, Z13
-	VMOVUPS     Z13, 64(BX)
-	VADDPS      Z13, Z16, Z16
-	VMOVUPS     128(DX), Z13
-	VPANDD      128(R8), Z13, Z15
-	VPMAXSD     Z15, Z14, Z14
-	VADDPS      Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      128(R8), Z15, Z13
-	VMOVUPS     Z13, 128(BX)
-	VADDPS      Z13, Z16, Z16
-	VMOVUPS     192(DX), Z13
-	VPANDD      192(R8), Z13, Z15
-	VPMAXSD     Z15, Z14, Z14
-	VADDPS      Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      192(R8), Z15, Z13
-	VMOVUPS     Z13, 192(BX)
-	VADDPS      Z13, Z16, Z16
-	ADDQ        $+256, DX
-	ADDQ        $+256, R8
-	ADDQ        $+256, BX
-	ADDQ        $-64, DI
-	CMPQ        DI, $+64
-	JGE         sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  (R8), Z13, Z15
-	VPMAXSD Z15, Z14, Z14
-	VADDPS  Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z16, Z16
-	ADDQ        $+64, DX
-	ADDQ        $+64, R8
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ    DI, $+1
-	JLT     sum_done
-	MOVL    $0x0000ffff, R9
-	BZHIL   DI, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  (R8), Z13, Z15
-	VPMAXSD Z15, Z14, Z14
-	VADDPS  Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
-	VMOVAPS.Z   Z13, K1, Z13
-	CMPQ        DI, $+16
-	JLT         partless1
-	VMOVUPS     Z13, (BX)
-	JMP         partdone1
-
-partless1:
-	MOVQ          BX, R8
-	VMOVUPS       Z13, Z15
-	TESTQ         $0x00000008, DI
-	JEQ           parteight1
-	VMOVUPS       Y15, (R8)
-	ADDQ          $+32, R8
-	VEXTRACTF64X4 $0x01, Z15, Y15
-
-parteight1:
-	TESTQ         $0x00000004, DI
-	JEQ           partfour1
-	VMOVUPS       X15, (R8)
-	ADDQ          $+16, R8
-	VEXTRACTF32X4 $0x01, Y15, X15
-
-partfour1:
-	TESTQ     $0x00000002, DI
-	JEQ       parttwo1
-	VMOVLPS   X15, (R8)
-	ADDQ      $+8, R8
-	VPERMILPD $0x01, X15, X15
-
-parttwo1:
-	TESTQ  $0x00000001, DI
-	JEQ    partdone1
-	VMOVSS X15, (R8)
-
-partdone1:
-	VADDPS Z13, Z16, Z16
-
-sum_done:
-	JMP sum_end
-
-sum_others:
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	CMPQ    DI, $+64
-	JLT     sum_others_few
-
-sum_others_round:
-	VMOVUPS (DX), Z13
-	VPANDD  Z1, Z13, Z15
-	VPMAXSD Z15, Z14, Z14
-	VADDPS  Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     64(DX), Z13
-	VPANDD      Z1, Z13, Z15
-	VPMAXSD     Z15, Z14, Z14
-	VADDPS      Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 64(BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     128(DX), Z13
-	VPANDD      Z1, Z13, Z15
-	VPMAXSD     Z15, Z14, Z14
-	VADDPS      Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 128(BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     192(DX), Z13
-	VPANDD      Z1, Z13, Z15
-	VPMAXSD     Z15, Z14, Z14
-	VADDPS      Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 192(BX)
-	VADDPS      Z15, Z16, Z16
-	ADDQ        $+256, DX
-	ADDQ        $+256, BX
-	ADDQ        $-64, DI
-	CMPQ        DI, $+64
-	JGE         sum_others_round
-
-sum_others_few:
-	CMPQ DI, $+16
-	JLT  sum_others_part
-
-sum_others_tile:
-	VMOVUPS (DX), Z13
-	VPANDD  Z1, Z13, Z15
-	VPMAXSD Z15, Z14, Z14
-	VADDPS  Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z16, Z16
-	ADDQ        $+64, DX
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_others_tile
-
-sum_others_part:
-	CMPQ    DI, $+1
-	JLT     sum_others_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   DI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (DX), K1, Z13
-	VPANDD  Z1, Z13, Z15
-	VPMAXSD Z15, Z14, Z14
-	VADDPS  Z2, Z13, Z13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z3, Z13, Z15
-	VSUBPS      Z0, Z15, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z13
-	VFNMADD231PS Z5, Z17, Z13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z13, Z17
-	VFMADD213PS Z8, Z13, Z17
-	VFMADD213PS Z9, Z13, Z17
-	VFMADD213PS Z10, Z17, Z13
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z15, Z17
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z17, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVAPS.Z   Z15, K1, Z13
-	CMPQ        DI, $+16
-	JLT         partless2
-	VMOVUPS     Z13, (BX)
-	JMP         partdone2
-
-partless2:
-	MOVQ          BX, R8
-	VMOVUPS       Z13, Z15
-	TESTQ         $0x00000008, DI
-	JEQ           parteight2
-	VMOVUPS       Y15, (R8)
-	ADDQ          $+32, R8
-	VEXTRACTF64X4 $0x01, Z15, Y15
-
-parteight2:
-	TESTQ         $0x00000004, DI
-	JEQ           partfour2
-	VMOVUPS       X15, (R8)
-	ADDQ          $+16, R8
-	VEXTRACTF32X4 $0x01, Y15, X15
-
-partfour2:
-	TESTQ     $0x00000002, DI
-	JEQ       parttwo2
-	VMOVLPS   X15, (R8)
-	ADDQ      $+8, R8
-	VPERMILPD $0x01, X15, X15
-
-parttwo2:
-	TESTQ  $0x00000001, DI
-	JEQ    partdone2
-	VMOVSS X15, (R8)
-
-partdone2:
-	VADDPS Z13, Z16, Z16
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z14, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	VCVTPS2PD     Y16, Z13
-	VEXTRACTF64X4 $0x01, Z16, Y15
-	VCVTPS2PD     Y15, Z15
-	VADDPD        (SI), Z13, Z13
-	VMOVUPS       Z13, (SI)
-	VADDPD        64(SI), Z15, Z15
-	VMOVUPS       Z15, 64(SI)
-	VPXORD        Z16, Z16, Z16
-	ADDQ          $-128, CX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+40(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
-	VMOVUPS exp_one<>+0(SB), Y0
-	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+32(SB), Y2
-	VMOVUPS consts<>+64(SB), Y3
-	VMOVUPS consts<>+96(SB), Y4
-	VMOVUPS consts<>+160(SB), Y5
-	VMOVUPS consts<>+192(SB), Y6
-	MOVQ    n+24(FP), AX
-	MOVQ    label+32(FP), CX
-	MOVQ    logits+16(FP), DX
-	VPXOR   Y8, Y8, Y8
-	MOVQ    dst+0(FP), BX
-	SUBQ    DX, BX
-	CMPQ    BX, $+0
-	JLT     apart
-	CMPQ    BX, $+1
-	JGE     apart
-	MOVQ    AX, BX
-	MOVQ    CX, SI
-	MOVQ    DX, DI
-
-look_block:
-	CMPQ    SI, $+0
-	JLT     look_others
-	CMPQ    SI, $+128
-	JGE     look_others
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+32
-	JLT     look_few
-
-look_round:
-	VMOVUPS (DI), Y7
-	VPAND   (R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 32(DI), Y7
-	VPAND   32(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 64(DI), Y7
-	VPAND   64(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 96(DI), Y7
-	VPAND   96(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+128, DI
-	ADDQ    $+128, R9
-	ADDQ    $-32, R8
-	CMPQ    R8, $+32
-	JGE     look_round
-
-look_few:
-	CMPQ R8, $+16
-	JLT  look_part
-
-look_tile:
-	VMOVUPS (DI), Y7
-	VPAND   (R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	VMOVUPS 32(DI), Y7
-	VPAND   32(R9), Y7, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
-	JGE     look_tile
-
-look_part:
-	CMPQ       R8, $+1
-	JLT        look_done
-	MOVQ       $0x00000008, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y7
-	VMASKMOVPS (DI), Y7, Y9
-	VPXOR      Y10, Y10, Y10
-	VBLENDVPS  Y7, Y9, Y10, Y7
-	MOVQ       $0x00000000, R10
-	MOVQ       R8, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R10, R8
-	MOVQ       $0x00000008, R10
-	MOVQ       R8, R8
-	CMPQ       R8, R10
-	CMOVQGT    R10, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y9
-	VMASKMOVPS 32(DI), Y9, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y9, Y10, Y11, Y9
-	VPAND      (R9), Y7, Y7
-	VPMAXSD    Y7, Y8, Y8
-	VPAND      32(R9), Y9, Y7
-	VPMAXSD    Y7, Y8, Y8
-
-look_done:
-	JMP look_end
-
-look_others:
-	MOVQ    $0x00000080, R9
-	MOVQ    BX, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	CMPQ    R8, $+32
-	JLT     look_others_few
-
-look_others_round:
-	VPAND   (DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   32(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   64(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   96(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+128, DI
-	ADDQ    $-32, R8
-	CMPQ    R8, $+32
-	JGE     look_others_round
-
-look_others_few:
-	CMPQ R8, $+16
-	JLT  look_others_part
-
-look_others_tile:
-	VPAND   (DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	VPAND   32(DI), Y2, Y7
-	VPMAXSD Y7, Y8, Y8
-	ADDQ    $+64, DI
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
-	JGE     look_others_tile
-
-look_others_part:
-	CMPQ       R8, $+1
-	JLT        look_others_done
-	MOVQ       $0x00000008, R9
-	MOVQ       R8, R10
-	CMPQ       R10, R9
-	CMOVQGT    R9, R10
-	NEGQ       R10
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y7
-	VMASKMOVPS (DI), Y7, Y9
-	VPXOR      Y10, Y10, Y10
-	VBLENDVPS  Y7, Y9, Y10, Y7
-	MOVQ       $0x00000000, R9
-	MOVQ       R8, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R9, R8
-	MOVQ       $0x00000008, R9
-	MOVQ       R8, R8
-	CMPQ       R8, R9
-	CMOVQGT    R9, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R8*4), Y9
-	VMASKMOVPS 32(DI), Y9, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y9, Y10, Y11, Y9
-	VPAND      Y2, Y7, Y7
-	VPMAXSD    Y7, Y8, Y8
-	VPAND      Y2, Y9, Y7
-	VPMAXSD    Y7, Y8, Y8
-
-look_others_done:
-look_end:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y8, Y7
-	VMOVMSKPS Y7, BX
-	TESTL     BX, BX
-	JNE       slow
-
-apart:
-	MOVQ  dst+0(FP), BX
-	VPXOR Y11, Y11, Y11
-	VPXOR Y12, Y12, Y12
-	MOVQ  total+8(FP), SI
-
-sum_block:
-	CMPQ    CX, $+0
-	JLT     sum_others
-	CMPQ    CX, $+128
-	JGE     sum_others
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+32
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y9
-	VPAND   (R8), Y7, Y10
-	VPMAXSD Y10, Y8, Y8
-	VPAND   32(R8), Y9, Y10
-	VPMAXSD Y10, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y10
-	VFMADD231PS Y4, Y7, Y10
-	VSUBPS      Y1, Y10, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y13
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y13, Y10
-	VFMADD231PS Y7, Y10, Y10
-	VPAND       (R8), Y10, Y7
-	VMOVUPS     Y7, (BX)
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y3, Y9, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y10
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y10, Y7
-	VFNMADD231PS Y6, Y10, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y10
-	VFMADD213PS consts<>+256(SB), Y7, Y10
-	VFMADD213PS consts<>+288(SB), Y7, Y10
-	VFMADD213PS consts<>+320(SB), Y7, Y10
-	VFMADD213PS consts<>+352(SB), Y10, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       32(R8), Y9, Y7
-	VMOVUPS     Y7, 32(BX)
-	VADDPS      Y7, Y12, Y12
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y9
-	VPAND       64(R8), Y7, Y10
-	VPMAXSD     Y10, Y8, Y8
-	VPAND       96(R8), Y9, Y10
-	VPMAXSD     Y10, Y8, Y8
-	VADDPS      Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y10
-	VFMADD231PS Y4, Y7, Y10
-	VSUBPS      Y1, Y10, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y13
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y13, Y10
-	VFMADD231PS Y7, Y10, Y10
-	VPAND       64(R8), Y10, Y7
-	VMOVUPS     Y7, 64(BX)
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y3, Y9, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y10
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y10, Y7
-	VFNMADD231PS Y6, Y10, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y10
-	VFMADD213PS consts<>+256(SB), Y7, Y10
-	VFMADD213PS consts<>+288(SB), Y7, Y10
-	VFMADD213PS consts<>+320(SB), Y7, Y10
-	VFMADD213PS consts<>+352(SB), Y10, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       96(R8), Y9, Y7
-	VMOVUPS     Y7, 96(BX)
-	VADDPS      Y7, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $+128, R8
-	ADDQ        $+128, BX
-	ADDQ        $-32, DI
-	CMPQ        DI, $+32
-	JGE         sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y9
-	VPAND   (R8), Y7, Y10
-	VPMAXSD Y10, Y8, Y8
-	VPAND   32(R8), Y9, Y10
-	VPMAXSD Y10, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y10
-	VFMADD231PS Y4, Y7, Y10
-	VSUBPS      Y1, Y10, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y13
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y13, Y10
-	VFMADD231PS Y7, Y10, Y10
-	VPAND       (R8), Y10, Y7
-	VMOVUPS     Y7, (BX)
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y3, Y9, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y10
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y10, Y7
-	VFNMADD231PS Y6, Y10, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y10
-	VFMADD213PS consts<>+256(SB), Y7, Y10
-	VFMADD213PS consts<>+288(SB), Y7, Y10
-	VFMADD213PS consts<>+320(SB), Y7, Y10
-	VFMADD213PS consts<>+352(SB), Y10, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       32(R8), Y9, Y7
-	VMOVUPS     Y7, 32(BX)
-	VADDPS      Y7, Y12, Y12
-	ADDQ        $+64, DX
-	ADDQ        $+64, R8
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ       DI, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, R9
-	MOVQ       DI, R10
-	CMPQ       R10, R9
-	CMOVQGT    R9, R10
-	NEGQ       R10
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y7
-	VMASKMOVPS (DX), Y7, Y9
-	VPXOR      Y10, Y10, Y10
-	VBLENDVPS  Y7, Y9, Y10, Y9
-	MOVQ       $0x00000000, R10
-	MOVQ       DI, R9
-	SUBQ       $+8, R9
-	CMOVQLT    R10, R9
-	MOVQ       $0x00000008, R10
-	MOVQ       R9, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y10
-	VMASKMOVPS 32(DX), Y10, Y13
-	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y10, Y13, Y14, Y13
-	VPAND      (R8), Y9, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VPAND      32(R8), Y13, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VADDPS     Y3, Y9, Y9
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y14
-	VFMADD231PS Y4, Y9, Y14
-	VSUBPS      Y1, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y15, Y9
-	VFNMADD231PS Y6, Y15, Y9
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y15
-	VFMADD213PS consts<>+256(SB), Y9, Y15
-	VFMADD213PS consts<>+288(SB), Y9, Y15
-	VFMADD213PS consts<>+320(SB), Y9, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y9
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y9, Y14, Y14
-	VPAND       (R8), Y14, Y9
-	VPAND       Y9, Y7, Y7
-	CMPQ        DI, $+8
-	JLT         partless1
-	VMOVUPS     Y7, (BX)
-	JMP         partdone1
-
-partless1:
-	MOVQ         BX, R10
-	VMOVUPS      Y7, Y9
-	TESTQ        $0x00000004, DI
-	JEQ          partfour1
-	VMOVUPS      X9, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y9, X9
-
-partfour1:
-	TESTQ     $0x00000002, DI
-	JEQ       parttwo1
-	VMOVLPS   X9, (R10)
-	ADDQ      $+8, R10
-	VPERMILPD $0x01, X9, X9
-
-parttwo1:
-	TESTQ  $0x00000001, DI
-	JEQ    partdone1
-	VMOVSS X9, (R10)
-
-partdone1:
-	VADDPS Y7, Y11, Y11
-	VADDPS Y3, Y13, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       32(R8), Y9, Y7
-	VPAND       Y7, Y10, Y7
-	CMPQ        R9, $+8
-	JLT         partless2
-	VMOVUPS     Y7, 32(BX)
-	JMP         partdone2
-
-partless2:
-	MOVQ         BX, DI
-	VMOVUPS      Y7, Y9
-	TESTQ        $0x00000004, R9
-	JEQ          partfour2
-	VMOVUPS      X9, 32(DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y9, X9
-
-partfour2:
-	TESTQ     $0x00000002, R9
-	JEQ       parttwo2
-	VMOVLPS   X9, 32(DI)
-	ADDQ      $+8, DI
-	VPERMILPD $0x01, X9, X9
-
-parttwo2:
-	TESTQ  $0x00000001, R9
-	JEQ    partdone2
-	VMOVSS X9, 32(DI)
-
-partdone2:
-	VADDPS Y7, Y12, Y12
-
-sum_done:
-	JMP sum_end
-
-sum_others:
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	CMPQ    DI, $+32
-	JLT     sum_others_few
-
-sum_others_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y9
-	VPAND   Y2, Y7, Y10
-	VPMAXSD Y10, Y8, Y8
-	VPAND   Y2, Y9, Y10
-	VPMAXSD Y10, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y10
-	VFMADD231PS Y4, Y7, Y10
-	VSUBPS      Y1, Y10, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y13
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y13, Y10
-	VFMADD231PS Y7, Y10, Y10
-	VMOVUPS     Y10, (BX)
-	VADDPS      Y10, Y11, Y11
-	VADDPS      Y3, Y9, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y10
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y10, Y7
-	VFNMADD231PS Y6, Y10, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y10
-	VFMADD213PS consts<>+256(SB), Y7, Y10
-	VFMADD213PS consts<>+288(SB), Y7, Y10
-	VFMADD213PS consts<>+320(SB), Y7, Y10
-	VFMADD213PS consts<>+352(SB), Y10, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VMOVUPS     Y9, 32(BX)
-	VADDPS      Y9, Y12, Y12
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y9
-	VPAND       Y2, Y7, Y10
-	VPMAXSD     Y10, Y8, Y8
-	VPAND       Y2, Y9, Y10
-	VPMAXSD     Y10, Y8, Y8
-	VADDPS      Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y10
-	VFMADD231PS Y4, Y7, Y10
-	VSUBPS      Y1, Y10, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y13
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y13, Y10
-	VFMADD231PS Y7, Y10, Y10
-	VMOVUPS     Y10, 64(BX)
-	VADDPS      Y10, Y11, Y11
-	VADDPS      Y3, Y9, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y10
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y10, Y7
-	VFNMADD231PS Y6, Y10, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y10
-	VFMADD213PS consts<>+256(SB), Y7, Y10
-	VFMADD213PS consts<>+288(SB), Y7, Y10
-	VFMADD213PS consts<>+320(SB), Y7, Y10
-	VFMADD213PS consts<>+352(SB), Y10, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VMOVUPS     Y9, 96(BX)
-	VADDPS      Y9, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $+128, BX
-	ADDQ        $-32, DI
-	CMPQ        DI, $+32
-	JGE         sum_others_round
-
-sum_others_few:
-	CMPQ DI, $+16
-	JLT  sum_others_part
-
-sum_others_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y9
-	VPAND   Y2, Y7, Y10
-	VPMAXSD Y10, Y8, Y8
-	VPAND   Y2, Y9, Y10
-	VPMAXSD Y10, Y8, Y8
-	VADDPS  Y3, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y10
-	VFMADD231PS Y4, Y7, Y10
-	VSUBPS      Y1, Y10, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y13
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y13, Y10
-	VFMADD231PS Y7, Y10, Y10
-	VMOVUPS     Y10, (BX)
-	VADDPS      Y10, Y11, Y11
-	VADDPS      Y3, Y9, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y10
-
-	// r = c - n ln2
-	VFNMADD231PS Y5, Y10, Y7
-	VFNMADD231PS Y6, Y10, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y10
-	VFMADD213PS consts<>+256(SB), Y7, Y10
-	VFMADD213PS consts<>+288(SB), Y7, Y10
-	VFMADD213PS consts<>+320(SB), Y7, Y10
-	VFMADD213PS consts<>+352(SB), Y10, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VMOVUPS     Y9, 32(BX)
-	VADDPS      Y9, Y12, Y12
-	ADDQ        $+64, DX
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_others_tile
-
-sum_others_part:
-	CMPQ       DI, $+1
-	JLT        sum_others_done
+	VMOVUPS    (DI)(R8*4), Y8
+	VMASKMOVPS (DX), Y8, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y11, Y12, Y11
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, DI
+	SUBQ       $+8, DI
+	CMOVQLT    R8, DI
 	MOVQ       $0x00000008, R8
 	MOVQ       DI, R9
 	CMPQ       R9, R8
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y7
-	VMASKMOVPS (DX), Y7, Y9
-	VPXOR      Y10, Y10, Y10
-	VBLENDVPS  Y7, Y9, Y10, Y9
-	MOVQ       $0x00000000, R9
-	MOVQ       DI, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R9, R8
-	MOVQ       $0x00000008, R9
-	MOVQ       R8, R10
-	CMPQ       R10, R9
-	CMOVQGT    R9, R10
-	NEGQ       R10
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y10
-	VMASKMOVPS 32(DX), Y10, Y13
+	VMOVUPS    (R8)(R9*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y10, Y13, Y14, Y13
-	VPAND      Y2, Y9, Y14
-	VPMAXSD    Y14, Y8, Y8
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VPAND      Y2, Y11, Y14
+	VPMAXSD    Y14, Y4, Y4
 	VPAND      Y2, Y13, Y14
-	VPMAXSD    Y14, Y8, Y8
-	VADDPS     Y3, Y9, Y9
+	VPMAXSD    Y14, Y4, Y4
+	VADDPS     consts<>+64(SB), Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y4, Y9, Y14
+	VFMADD231PS consts<>+96(SB), Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y5, Y15, Y9
-	VFNMADD231PS Y6, Y15, Y9
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y15
-	VFMADD213PS consts<>+256(SB), Y9, Y15
-	VFMADD213PS consts<>+288(SB), Y9, Y15
-	VFMADD213PS consts<>+320(SB), Y9, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y9
+	VFMADD213PS consts<>+256(SB), Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y9, Y14, Y14
-	VPAND       Y14, Y7, Y7
-	CMPQ        DI, $+8
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       Y14, Y8, Y8
+	CMPQ        SI, $+8
 	JLT         partless3
-	VMOVUPS     Y7, (BX)
+	VMOVUPS     Y8, (BX)
 	JMP         partdone3
 
 partless3:
-	MOVQ         BX, R9
-	VMOVUPS      Y7, Y9
-	TESTQ        $0x00000004, DI
+	MOVQ         BX, R8
+	VMOVUPS      Y8, Y11
+	TESTQ        $0x00000004, SI
 	JEQ          partfour3
-	VMOVUPS      X9, (R9)
-	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y9, X9
+	VMOVUPS      X11, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour3:
-	TESTQ     $0x00000002, DI
+	TESTQ     $0x00000002, SI
 	JEQ       parttwo3
-	VMOVLPS   X9, (R9)
-	ADDQ      $+8, R9
-	VPERMILPD $0x01, X9, X9
+	VMOVLPS   X11, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X11, X11
 
 parttwo3:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, SI
 	JEQ    partdone3
-	VMOVSS X9, (R9)
+	VMOVSS X11, (R8)
 
 partdone3:
-	VADDPS Y7, Y11, Y11
-	VADDPS Y3, Y13, Y7
+	VADDPS Y8, Y10, Y10
+	VADDPS consts<>+64(SB), Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y4, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VMOVAPS     Y1, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
+	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y5, Y13, Y7
-	VFNMADD231PS Y6, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y7, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       Y9, Y10, Y7
-	CMPQ        R8, $+8
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       Y11, Y12, Y8
+	CMPQ        DI, $+8
 	JLT         partless4
-	VMOVUPS     Y7, 32(BX)
+	VMOVUPS     Y8, 32(BX)
 	JMP         partdone4
 
 partless4:
-	MOVQ         BX, DI
-	VMOVUPS      Y7, Y9
-	TESTQ        $0x00000004, R8
+	MOVQ         BX, SI
+	VMOVUPS      Y8, Y11
+	TESTQ        $0x00000004, DI
 	JEQ          partfour4
-	VMOVUPS      X9, 32(DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y9, X9
+	VMOVUPS      X11, 32(SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour4:
-	TESTQ     $0x00000002, R8
+	TESTQ     $0x00000002, DI
 	JEQ       parttwo4
-	VMOVLPS   X9, 32(DI)
-	ADDQ      $+8, DI
-	VPERMILPD $0x01, X9, X9
+	VMOVLPS   X11, 32(SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X11, X11
 
 parttwo4:
-	TESTQ  $0x00000001, R8
+	TESTQ  $0x00000001, DI
 	JEQ    partdone4
-	VMOVSS X9, 32(DI)
+	VMOVSS X11, 32(SI)
 
 partdone4:
-	VADDPS Y7, Y12, Y12
+	VADDPS Y8, Y9, Y9
 
 sum_others_done:
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y8, Y3, Y3
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+
+sum_others_added:
 sum_end:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+8(FP), AX
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+
 	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2240(SB), Y8, Y7
-	VMOVMSKPS    Y7, DI
-	TESTL        DI, DI
-	JNE          slow
-	VCVTPS2PD    X11, Y7
-	VEXTRACTF128 $0x01, Y11, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y7, Y7
-	VMOVUPS      Y7, (SI)
-	VADDPD       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(SI)
-	VCVTPS2PD    X12, Y7
-	VEXTRACTF128 $0x01, Y12, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y7, Y7
-	VMOVUPS      Y7, 64(SI)
-	VADDPD       96(SI), Y9, Y9
-	VMOVUPS      Y9, 96(SI)
-	VPXOR        Y11, Y11, Y11
-	VPXOR        Y12, Y12, Y12
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
+	VPCMPGTD  consts<>+2240(SB), Y4, Y0
+	VMOVMSKPS Y0, AX
+	TESTL     AX, AX
+	JNE       slow
 	VZEROUPPER
 	RET
 
@@ -30673,14 +29495,14 @@ row:
 	JNE          next
 	MOVQ         sums+0(FP), AX
 	VBROADCASTSS 256(AX), Z3
-	MOVQ         classes+32(FP), AX
-	MOVQ         labels+16(FP), CX
-	MOVLQSX      (CX), CX
-	MOVQ         logits+8(FP), DX
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         labels+16(FP), DX
+	MOVLQSX      (DX), DX
 
-most_block:
+most_piece:
 	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
+	MOVQ    DX, BX
 	CMPQ    BX, SI
 	CMOVQHI SI, BX
 	LEAQ    target<>+576(SB), SI
@@ -30688,7 +29510,7 @@ most_block:
 	NEGQ    BX
 	LEAQ    (SI)(BX*4), SI
 	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
+	MOVQ    CX, BX
 	CMPQ    BX, DI
 	CMOVQHI DI, BX
 	CMPQ    BX, $+64
@@ -30697,21 +29519,21 @@ most_block:
 most_round:
 	VMOVUPS (SI), Z2
 	VPANDND Z1, Z2, Z2
-	VPORD   (DX), Z2, Z2
+	VPORD   (AX), Z2, Z2
 	VMAXPS  Z3, Z2, Z3
 	VMOVUPS 64(SI), Z2
 	VPANDND Z1, Z2, Z2
-	VPORD   64(DX), Z2, Z2
+	VPORD   64(AX), Z2, Z2
 	VMAXPS  Z3, Z2, Z3
 	VMOVUPS 128(SI), Z2
 	VPANDND Z1, Z2, Z2
-	VPORD   128(DX), Z2, Z2
+	VPORD   128(AX), Z2, Z2
 	VMAXPS  Z3, Z2, Z3
 	VMOVUPS 192(SI), Z2
 	VPANDND Z1, Z2, Z2
-	VPORD   192(DX), Z2, Z2
+	VPORD   192(AX), Z2, Z2
 	VMAXPS  Z3, Z2, Z3
-	ADDQ    $+256, DX
+	ADDQ    $+256, AX
 	ADDQ    $+256, SI
 	ADDQ    $-64, BX
 	CMPQ    BX, $+64
@@ -30724,9 +29546,9 @@ most_few:
 most_tile:
 	VMOVUPS (SI), Z2
 	VPANDND Z1, Z2, Z2
-	VPORD   (DX), Z2, Z2
+	VPORD   (AX), Z2, Z2
 	VMAXPS  Z3, Z2, Z3
-	ADDQ    $+64, DX
+	ADDQ    $+64, AX
 	ADDQ    $+64, SI
 	ADDQ    $-16, BX
 	CMPQ    BX, $+16
@@ -30739,17 +29561,17 @@ most_part:
 	BZHIL   BX, DI, DI
 	KMOVW   DI, K1
 	VMOVAPS Z0, Z2
-	VMOVUPS (DX), K1, Z2
+	VMOVUPS (AX), K1, Z2
 	VMOVUPS (SI), Z4
 	VPANDND Z1, Z4, Z4
 	VPORD   Z4, Z2, Z2
 	VMAXPS  Z3, Z2, Z3
 
 most_done:
+	ADDQ       $-128, DX
 	ADDQ       $-128, CX
-	ADDQ       $-128, AX
-	CMPQ       AX, $+1
-	JGE        most_block
+	CMPQ       CX, $+1
+	JGE        most_piece
 	MOVQ       sums+0(FP), AX
 	VSHUFF64X2 $0x4e, Z3, Z3, Z2
 	VMAXPS     Z2, Z3, Z2
@@ -30787,14 +29609,14 @@ row:
 	VBROADCASTSS 256(AX), Y3
 	MOVQ         sums+0(FP), AX
 	VBROADCASTSS 256(AX), Y4
-	MOVQ         classes+32(FP), AX
-	MOVQ         labels+16(FP), CX
-	MOVLQSX      (CX), CX
-	MOVQ         logits+8(FP), DX
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         labels+16(FP), DX
+	MOVLQSX      (DX), DX
 
-most_block:
+most_piece:
 	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
+	MOVQ    DX, BX
 	CMPQ    BX, SI
 	CMOVQHI SI, BX
 	LEAQ    target<>+576(SB), SI
@@ -30802,7 +29624,7 @@ most_block:
 	NEGQ    BX
 	LEAQ    (SI)(BX*4), SI
 	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
+	MOVQ    CX, BX
 	CMPQ    BX, DI
 	CMOVQHI DI, BX
 	CMPQ    BX, $+32
@@ -30811,21 +29633,21 @@ most_block:
 most_round:
 	VMOVUPS (SI), Y2
 	VPANDN  Y1, Y2, Y2
-	VPOR    (DX), Y2, Y2
+	VPOR    (AX), Y2, Y2
 	VMAXPS  Y3, Y2, Y3
 	VMOVUPS 32(SI), Y2
 	VPANDN  Y1, Y2, Y2
-	VPOR    32(DX), Y2, Y2
+	VPOR    32(AX), Y2, Y2
 	VMAXPS  Y4, Y2, Y4
 	VMOVUPS 64(SI), Y2
 	VPANDN  Y1, Y2, Y2
-	VPOR    64(DX), Y2, Y2
+	VPOR    64(AX), Y2, Y2
 	VMAXPS  Y3, Y2, Y3
 	VMOVUPS 96(SI), Y2
 	VPANDN  Y1, Y2, Y2
-	VPOR    96(DX), Y2, Y2
+	VPOR    96(AX), Y2, Y2
 	VMAXPS  Y4, Y2, Y4
-	ADDQ    $+128, DX
+	ADDQ    $+128, AX
 	ADDQ    $+128, SI
 	ADDQ    $-32, BX
 	CMPQ    BX, $+32
@@ -30838,13 +29660,13 @@ most_few:
 most_tile:
 	VMOVUPS (SI), Y2
 	VPANDN  Y1, Y2, Y2
-	VPOR    (DX), Y2, Y2
+	VPOR    (AX), Y2, Y2
 	VMAXPS  Y3, Y2, Y3
 	VMOVUPS 32(SI), Y2
 	VPANDN  Y1, Y2, Y2
-	VPOR    32(DX), Y2, Y2
+	VPOR    32(AX), Y2, Y2
 	VMAXPS  Y4, Y2, Y4
-	ADDQ    $+64, DX
+	ADDQ    $+64, AX
 	ADDQ    $+64, SI
 	ADDQ    $-16, BX
 	CMPQ    BX, $+16
@@ -30860,7 +29682,7 @@ most_part:
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), DI
 	VMOVUPS    (DI)(R8*4), Y2
-	VMASKMOVPS (DX), Y2, Y5
+	VMASKMOVPS (AX), Y2, Y5
 	VBLENDVPS  Y2, Y5, Y0, Y2
 	MOVQ       $0x00000000, DI
 	MOVQ       BX, BX
@@ -30873,7 +29695,7 @@ most_part:
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DI
 	VMOVUPS    (DI)(BX*4), Y5
-	VMASKMOVPS 32(DX), Y5, Y6
+	VMASKMOVPS 32(AX), Y5, Y6
 	VBLENDVPS  Y5, Y6, Y0, Y5
 	VMOVUPS    (SI), Y6
 	VPANDN     Y1, Y6, Y6
@@ -30885,10 +29707,10 @@ most_part:
 	VMAXPS     Y4, Y2, Y4
 
 most_done:
+	ADDQ       $-128, DX
 	ADDQ       $-128, CX
-	ADDQ       $-128, AX
-	CMPQ       AX, $+1
-	JGE        most_block
+	CMPQ       CX, $+1
+	JGE        most_piece
 	VMAXPS     Y3, Y4, Y2
 	MOVQ       sums+0(FP), AX
 	VPERM2F128 $0x01, Y2, Y2, Y3
@@ -30913,7 +29735,7 @@ next:
 
 // func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowShiftedAVX512(SB), NOSPLIT, $192-40
+TEXT ·rowShiftedAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2368(SB), Z0
 	VBROADCASTSS consts<>+2272(SB), Z1
 	VBROADCASTSS consts<>+2336(SB), Z2
@@ -30960,17 +29782,682 @@ row:
 	VSUBPS       Z16, Z17, Z17
 	VSUBPS       Z17, Z0, Z19
 	VMULPS       Z6, Z17, Z17
-	VPXORD       Z21, Z21, Z21
-	LEAQ         63(SP), BX
-	ANDQ         $-64, BX
-	CMPQ         AX, $+129
-	JLT          begin
 	VPXORD       Z20, Z20, Z20
-	VMOVUPS      Z20, (BX)
-	VMOVUPS      Z20, 64(BX)
+	VPXORD       Z21, Z21, Z21
 
-begin:
+sum_piece:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD        Z22, Z22, Z22
+	VMOVUPS       (SI), Z23
+	VPCMPD        $0x06, Z22, Z23, K1
+	VMOVUPS       (DX), Z22
+	VSUBPS        Z18, Z22, Z22
+	VMOVAPS.Z     Z22, K1, Z22
+	VMAXPS        Z22, Z17, Z22
+	VMOVAPS       Z19, Z23
+	VFMADD231PS   Z5, Z22, Z23
+	VSUBPS        Z19, Z23, Z24
+	VFNMADD231PS  Z6, Z24, Z22
+	VFNMADD231PS  Z7, Z24, Z22
+	VMOVAPS       Z9, Z24
+	VFMADD231PS   Z8, Z22, Z24
+	VFMADD213PS   Z10, Z22, Z24
+	VFMADD213PS   Z11, Z22, Z24
+	VFMADD213PS   Z12, Z22, Z24
+	VFMADD213PS   Z4, Z22, Z24
+	VFMADD213PS   Z4, Z24, Z22
+	VPSLLD        $0x17, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMULPS        Z23, Z22, Z22
+	VPXORD        Z23, Z23, Z23
+	VMOVUPS       64(SI), Z24
+	VPCMPD        $0x06, Z23, Z24, K1
+	VMOVUPS       64(DX), Z23
+	VSUBPS        Z18, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMAXPS        Z23, Z17, Z23
+	VMOVAPS       Z19, Z24
+	VFMADD231PS   Z5, Z23, Z24
+	VSUBPS        Z19, Z24, Z25
+	VFNMADD231PS  Z6, Z25, Z23
+	VFNMADD231PS  Z7, Z25, Z23
+	VMOVAPS       Z9, Z25
+	VFMADD231PS   Z8, Z23, Z25
+	VFMADD213PS   Z10, Z23, Z25
+	VFMADD213PS   Z11, Z23, Z25
+	VFMADD213PS   Z12, Z23, Z25
+	VFMADD213PS   Z4, Z23, Z25
+	VFMADD213PS   Z4, Z25, Z23
+	VPSLLD        $0x17, Z24, Z24
+	VMOVAPS.Z     Z24, K1, Z24
+	VMULPS        Z24, Z23, Z23
+	VADDPS        Z23, Z22, Z22
+	VCVTPS2PD     Y22, Z23
+	VEXTRACTF64X4 $0x01, Z22, Y22
+	VCVTPS2PD     Y22, Z22
+	VADDPD        Z23, Z20, Z20
+	VADDPD        Z22, Z21, Z21
+	VPXORD        Z22, Z22, Z22
+	VMOVUPS       128(SI), Z23
+	VPCMPD        $0x06, Z22, Z23, K1
+	VMOVUPS       128(DX), Z22
+	VSUBPS        Z18, Z22, Z22
+	VMOVAPS.Z     Z22, K1, Z22
+	VMAXPS        Z22, Z17, Z22
+	VMOVAPS       Z19, Z23
+	VFMADD231PS   Z5, Z22, Z23
+	VSUBPS        Z19, Z23, Z24
+	VFNMADD231PS  Z6, Z24, Z22
+	VFNMADD231PS  Z7, Z24, Z22
+	VMOVAPS       Z9, Z24
+	VFMADD231PS   Z8, Z22, Z24
+	VFMADD213PS   Z10, Z22, Z24
+	VFMADD213PS   Z11, Z22, Z24
+	VFMADD213PS   Z12, Z22, Z24
+	VFMADD213PS   Z4, Z22, Z24
+	VFMADD213PS   Z4, Z24, Z22
+	VPSLLD        $0x17, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMULPS        Z23, Z22, Z22
+	VPXORD        Z23, Z23, Z23
+	VMOVUPS       192(SI), Z24
+	VPCMPD        $0x06, Z23, Z24, K1
+	VMOVUPS       192(DX), Z23
+	VSUBPS        Z18, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMAXPS        Z23, Z17, Z23
+	VMOVAPS       Z19, Z24
+	VFMADD231PS   Z5, Z23, Z24
+	VSUBPS        Z19, Z24, Z25
+	VFNMADD231PS  Z6, Z25, Z23
+	VFNMADD231PS  Z7, Z25, Z23
+	VMOVAPS       Z9, Z25
+	VFMADD231PS   Z8, Z23, Z25
+	VFMADD213PS   Z10, Z23, Z25
+	VFMADD213PS   Z11, Z23, Z25
+	VFMADD213PS   Z12, Z23, Z25
+	VFMADD213PS   Z4, Z23, Z25
+	VFMADD213PS   Z4, Z25, Z23
+	VPSLLD        $0x17, Z24, Z24
+	VMOVAPS.Z     Z24, K1, Z24
+	VMULPS        Z24, Z23, Z23
+	VADDPS        Z23, Z22, Z22
+	VCVTPS2PD     Y22, Z23
+	VEXTRACTF64X4 $0x01, Z22, Y22
+	VCVTPS2PD     Y22, Z22
+	VADDPD        Z23, Z20, Z20
+	VADDPD        Z22, Z21, Z21
+	ADDQ          $+256, DX
+	ADDQ          $+256, SI
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_round
+
+sum_few:
+	CMPQ BX, $+32
+	JLT  sum_rest
+
 sum_block:
+	VPXORD        Z22, Z22, Z22
+	VMOVUPS       (SI), Z23
+	VPCMPD        $0x06, Z22, Z23, K1
+	VMOVUPS       (DX), Z22
+	VSUBPS        Z18, Z22, Z22
+	VMOVAPS.Z     Z22, K1, Z22
+	VMAXPS        Z22, Z17, Z22
+	VMOVAPS       Z19, Z23
+	VFMADD231PS   Z5, Z22, Z23
+	VSUBPS        Z19, Z23, Z24
+	VFNMADD231PS  Z6, Z24, Z22
+	VFNMADD231PS  Z7, Z24, Z22
+	VMOVAPS       Z9, Z24
+	VFMADD231PS   Z8, Z22, Z24
+	VFMADD213PS   Z10, Z22, Z24
+	VFMADD213PS   Z11, Z22, Z24
+	VFMADD213PS   Z12, Z22, Z24
+	VFMADD213PS   Z4, Z22, Z24
+	VFMADD213PS   Z4, Z24, Z22
+	VPSLLD        $0x17, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMULPS        Z23, Z22, Z22
+	VPXORD        Z23, Z23, Z23
+	VMOVUPS       64(SI), Z24
+	VPCMPD        $0x06, Z23, Z24, K1
+	VMOVUPS       64(DX), Z23
+	VSUBPS        Z18, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMAXPS        Z23, Z17, Z23
+	VMOVAPS       Z19, Z24
+	VFMADD231PS   Z5, Z23, Z24
+	VSUBPS        Z19, Z24, Z25
+	VFNMADD231PS  Z6, Z25, Z23
+	VFNMADD231PS  Z7, Z25, Z23
+	VMOVAPS       Z9, Z25
+	VFMADD231PS   Z8, Z23, Z25
+	VFMADD213PS   Z10, Z23, Z25
+	VFMADD213PS   Z11, Z23, Z25
+	VFMADD213PS   Z12, Z23, Z25
+	VFMADD213PS   Z4, Z23, Z25
+	VFMADD213PS   Z4, Z25, Z23
+	VPSLLD        $0x17, Z24, Z24
+	VMOVAPS.Z     Z24, K1, Z24
+	VMULPS        Z24, Z23, Z23
+	VADDPS        Z23, Z22, Z22
+	VCVTPS2PD     Y22, Z23
+	VEXTRACTF64X4 $0x01, Z22, Y22
+	VCVTPS2PD     Y22, Z22
+	VADDPD        Z23, Z20, Z20
+	VADDPD        Z22, Z21, Z21
+	ADDQ          $+128, DX
+	ADDQ          $+128, SI
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ         BX, $+1
+	JLT          sum_added
+	VPXORD       Z25, Z25, Z25
+	CMPQ         BX, $+16
+	JLT          sum_part
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (SI), Z23
+	VPCMPD       $0x06, Z22, Z23, K1
+	VMOVUPS      (DX), Z22
+	VSUBPS       Z18, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMAXPS       Z22, Z17, Z22
+	VMOVAPS      Z19, Z23
+	VFMADD231PS  Z5, Z22, Z23
+	VSUBPS       Z19, Z23, Z24
+	VFNMADD231PS Z6, Z24, Z22
+	VFNMADD231PS Z7, Z24, Z22
+	VMOVAPS      Z9, Z24
+	VFMADD231PS  Z8, Z22, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VFMADD213PS  Z11, Z22, Z24
+	VFMADD213PS  Z12, Z22, Z24
+	VFMADD213PS  Z4, Z22, Z24
+	VFMADD213PS  Z4, Z24, Z22
+	VPSLLD       $0x17, Z23, Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VMULPS       Z23, Z22, Z25
+	ADDQ         $+64, DX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+
+sum_part:
+	CMPQ         BX, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (DX), K1, Z22
+	VPXORD       Z23, Z23, Z23
+	VMOVUPS      (SI), Z24
+	VPCMPD       $0x06, Z23, Z24, K2
+	VSUBPS       Z18, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMAXPS       Z22, Z17, Z22
+	VMOVAPS      Z19, Z23
+	VFMADD231PS  Z5, Z22, Z23
+	VSUBPS       Z19, Z23, Z24
+	VFNMADD231PS Z6, Z24, Z22
+	VFNMADD231PS Z7, Z24, Z22
+	VMOVAPS      Z9, Z24
+	VFMADD231PS  Z8, Z22, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VFMADD213PS  Z11, Z22, Z24
+	VFMADD213PS  Z12, Z22, Z24
+	VFMADD213PS  Z4, Z22, Z24
+	VFMADD213PS  Z4, Z24, Z22
+	VPSLLD       $0x17, Z23, Z23
+	VMOVAPS.Z    Z23, K2, Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VMULPS       Z23, Z22, Z22
+	VADDPS       Z22, Z25, Z25
+
+sum_done:
+	VCVTPS2PD     Y25, Z22
+	VEXTRACTF64X4 $0x01, Z25, Y23
+	VCVTPS2PD     Y23, Z23
+	VADDPD        Z22, Z20, Z20
+	VADDPD        Z23, Z21, Z21
+
+sum_added:
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_piece
+	VADDPD        Z21, Z20, Z20
+	VEXTRACTF64X4 $0x01, Z20, Y17
+	VADDPD        Y17, Y20, Y20
+	VEXTRACTF32X4 $0x01, Y20, X17
+	VADDPD        X17, X20, X20
+	VPERMILPD     $0x01, X20, X17
+	VADDSD        X17, X20, X20
+	VCVTSD2SS     X20, X20, X17
+	MOVQ          sums+0(FP), AX
+	VMOVSS        X17, (AX)
+
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowShiftedAVX2(SB), NOSPLIT, $0-40
+row:
+	MOVQ    sums+0(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+32(FP), AX
+	MOVQ    labels+16(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+8(FP), DX
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Y0
+	VPAND        consts<>+32(SB), Y0, Y1
+	VMOVUPS      consts<>+2272(SB), Y2
+	VCMPPS       $0x11, Y1, Y2, Y2
+	VCMPPS       $0x11, consts<>+928(SB), Y1, Y1
+	VPAND        Y2, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      consts<>+2336(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      consts<>+2304(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+2368(SB), Y2, Y0
+	VPSUBD       consts<>+2400(SB), Y0, Y0
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X0, 128(BX)
+	VCVTDQ2PS    Y0, Y0
+	VSUBPS       consts<>+2432(SB), Y0, Y0
+	VMOVUPS      consts<>+2368(SB), Y2
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       consts<>+160(SB), Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+
+sum_piece:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+32
+	JLT     sum_rest
+
+sum_block:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y2, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVUPS      32(SI), Y9
+	VPCMPGTD     Y8, Y9, Y8
+	VMOVUPS      32(DX), Y9
+	VSUBPS       Y1, Y9, Y9
+	VPAND        Y9, Y8, Y9
+	VMAXPS       Y9, Y0, Y9
+	VMOVAPS      Y2, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y2, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      64(SI), Y10
+	VPCMPGTD     Y9, Y10, Y9
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y0, Y10
+	VMOVAPS      Y2, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y2, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VADDPS       Y9, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      96(SI), Y10
+	VPCMPGTD     Y9, Y10, Y9
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y0, Y10
+	VMOVAPS      Y2, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y2, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VADDPS       Y9, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	ADDQ         $+128, DX
+	ADDQ         $+128, SI
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_block
+
+sum_rest:
+	CMPQ         BX, $+1
+	JLT          sum_added
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	CMPQ         BX, $+16
+	JLT          sum_part
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y2, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y10
+	VFMADD231PS  consts<>+96(SB), Y8, Y10
+	VSUBPS       Y2, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y8, Y11
+	VFMADD213PS  consts<>+2528(SB), Y8, Y11
+	VFMADD213PS  consts<>+2560(SB), Y8, Y11
+	VFMADD213PS  consts<>+2592(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y8
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y7, Y7
+	VMULPS       Y7, Y8, Y11
+	ADDQ         $+64, DX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+
+sum_part:
+	CMPQ         BX, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y7
+	VMASKMOVPS   (DX), Y7, Y8
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y7, Y8, Y10, Y8
+	MOVQ         $0x00000000, DI
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      DI, BX
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, BX
+	CMPQ         BX, DI
+	CMOVQGT      DI, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(BX*4), Y10
+	VMASKMOVPS   32(DX), Y10, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y10, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (SI), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y14
+	VFMADD231PS  consts<>+96(SB), Y8, Y14
+	VSUBPS       Y2, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y8
+	VMOVUPS      consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+2560(SB), Y8, Y15
+	VFMADD213PS  consts<>+2592(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y8
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y7, Y9, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y7, Y8
+	VPAND        Y8, Y10, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y12
+	VFMADD231PS  consts<>+96(SB), Y8, Y12
+	VSUBPS       Y2, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y10, Y7
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y7, Y11, Y11
+
+sum_done:
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y8, Y4, Y4
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+
+sum_added:
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_piece
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPD       X0, X3, X3
+	VPERMILPD    $0x01, X3, X0
+	VADDSD       X0, X3, X3
+	VCVTSD2SS    X3, X3, X0
+	MOVQ         sums+0(FP), AX
+	VMOVSS       X0, (AX)
+
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowShiftedExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z20, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+
+sum_piece:
 	MOVQ    $0x00000090, DI
 	MOVQ    CX, SI
 	CMPQ    SI, DI
@@ -30987,132 +30474,214 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (DI), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      (DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      64(DI), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      64(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      128(DI), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      128(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      192(DI), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      192(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VFMADD231PS  Z22, Z20, Z21
-	ADDQ         $+256, DX
-	ADDQ         $+256, DI
-	ADDQ         $-64, SI
-	CMPQ         SI, $+64
-	JGE          sum_round
+	VPXORD        Z22, Z22, Z22
+	VMOVUPS       (DI), Z23
+	VPCMPD        $0x06, Z22, Z23, K1
+	VMOVUPS       (DX), Z22
+	VSUBPS        Z18, Z22, Z22
+	VMOVAPS.Z     Z22, K1, Z22
+	VMAXPS        Z22, Z17, Z22
+	VMOVAPS       Z19, Z23
+	VFMADD231PS   Z5, Z22, Z23
+	VSUBPS        Z19, Z23, Z24
+	VFNMADD231PS  Z6, Z24, Z22
+	VFNMADD231PS  Z7, Z24, Z22
+	VMOVAPS       Z9, Z24
+	VFMADD231PS   Z8, Z22, Z24
+	VFMADD213PS   Z10, Z22, Z24
+	VFMADD213PS   Z11, Z22, Z24
+	VFMADD213PS   Z12, Z22, Z24
+	VFMADD213PS   Z4, Z22, Z24
+	VFMADD213PS   Z4, Z24, Z22
+	VPSLLD        $0x17, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMULPS        Z23, Z22, Z22
+	VMOVUPS       Z22, (BX)
+	VPXORD        Z23, Z23, Z23
+	VMOVUPS       64(DI), Z24
+	VPCMPD        $0x06, Z23, Z24, K1
+	VMOVUPS       64(DX), Z23
+	VSUBPS        Z18, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMAXPS        Z23, Z17, Z23
+	VMOVAPS       Z19, Z24
+	VFMADD231PS   Z5, Z23, Z24
+	VSUBPS        Z19, Z24, Z25
+	VFNMADD231PS  Z6, Z25, Z23
+	VFNMADD231PS  Z7, Z25, Z23
+	VMOVAPS       Z9, Z25
+	VFMADD231PS   Z8, Z23, Z25
+	VFMADD213PS   Z10, Z23, Z25
+	VFMADD213PS   Z11, Z23, Z25
+	VFMADD213PS   Z12, Z23, Z25
+	VFMADD213PS   Z4, Z23, Z25
+	VFMADD213PS   Z4, Z25, Z23
+	VPSLLD        $0x17, Z24, Z24
+	VMOVAPS.Z     Z24, K1, Z24
+	VMULPS        Z24, Z23, Z23
+	VMOVUPS       Z23, 64(BX)
+	VADDPS        Z23, Z22, Z22
+	VCVTPS2PD     Y22, Z23
+	VEXTRACTF64X4 $0x01, Z22, Y22
+	VCVTPS2PD     Y22, Z22
+	VADDPD        Z23, Z20, Z20
+	VADDPD        Z22, Z21, Z21
+	VPXORD        Z22, Z22, Z22
+	VMOVUPS       128(DI), Z23
+	VPCMPD        $0x06, Z22, Z23, K1
+	VMOVUPS       128(DX), Z22
+	VSUBPS        Z18, Z22, Z22
+	VMOVAPS.Z     Z22, K1, Z22
+	VMAXPS        Z22, Z17, Z22
+	VMOVAPS       Z19, Z23
+	VFMADD231PS   Z5, Z22, Z23
+	VSUBPS        Z19, Z23, Z24
+	VFNMADD231PS  Z6, Z24, Z22
+	VFNMADD231PS  Z7, Z24, Z22
+	VMOVAPS       Z9, Z24
+	VFMADD231PS   Z8, Z22, Z24
+	VFMADD213PS   Z10, Z22, Z24
+	VFMADD213PS   Z11, Z22, Z24
+	VFMADD213PS   Z12, Z22, Z24
+	VFMADD213PS   Z4, Z22, Z24
+	VFMADD213PS   Z4, Z24, Z22
+	VPSLLD        $0x17, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMULPS        Z23, Z22, Z22
+	VMOVUPS       Z22, 128(BX)
+	VPXORD        Z23, Z23, Z23
+	VMOVUPS       192(DI), Z24
+	VPCMPD        $0x06, Z23, Z24, K1
+	VMOVUPS       192(DX), Z23
+	VSUBPS        Z18, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMAXPS        Z23, Z17, Z23
+	VMOVAPS       Z19, Z24
+	VFMADD231PS   Z5, Z23, Z24
+	VSUBPS        Z19, Z24, Z25
+	VFNMADD231PS  Z6, Z25, Z23
+	VFNMADD231PS  Z7, Z25, Z23
+	VMOVAPS       Z9, Z25
+	VFMADD231PS   Z8, Z23, Z25
+	VFMADD213PS   Z10, Z23, Z25
+	VFMADD213PS   Z11, Z23, Z25
+	VFMADD213PS   Z12, Z23, Z25
+	VFMADD213PS   Z4, Z23, Z25
+	VFMADD213PS   Z4, Z25, Z23
+	VPSLLD        $0x17, Z24, Z24
+	VMOVAPS.Z     Z24, K1, Z24
+	VMULPS        Z24, Z23, Z23
+	VMOVUPS       Z23, 192(BX)
+	VADDPS        Z23, Z22, Z22
+	VCVTPS2PD     Y22, Z23
+	VEXTRACTF64X4 $0x01, Z22, Y22
+	VCVTPS2PD     Y22, Z22
+	VADDPD        Z23, Z20, Z20
+	VADDPD        Z22, Z21, Z21
+	ADDQ          $+256, DX
+	ADDQ          $+256, DI
+	ADDQ          $+256, BX
+	ADDQ          $-64, SI
+	CMPQ          SI, $+64
+	JGE           sum_round
 
 sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
+	CMPQ SI, $+32
+	JLT  sum_rest
 
-sum_tile:
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (DI), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      (DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
+sum_block:
+	VPXORD        Z22, Z22, Z22
+	VMOVUPS       (DI), Z23
+	VPCMPD        $0x06, Z22, Z23, K1
+	VMOVUPS       (DX), Z22
+	VSUBPS        Z18, Z22, Z22
+	VMOVAPS.Z     Z22, K1, Z22
+	VMAXPS        Z22, Z17, Z22
+	VMOVAPS       Z19, Z23
+	VFMADD231PS   Z5, Z22, Z23
+	VSUBPS        Z19, Z23, Z24
+	VFNMADD231PS  Z6, Z24, Z22
+	VFNMADD231PS  Z7, Z24, Z22
+	VMOVAPS       Z9, Z24
+	VFMADD231PS   Z8, Z22, Z24
+	VFMADD213PS   Z10, Z22, Z24
+	VFMADD213PS   Z11, Z22, Z24
+	VFMADD213PS   Z12, Z22, Z24
+	VFMADD213PS   Z4, Z22, Z24
+	VFMADD213PS   Z4, Z24, Z22
+	VPSLLD        $0x17, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMULPS        Z23, Z22, Z22
+	VMOVUPS       Z22, (BX)
+	VPXORD        Z23, Z23, Z23
+	VMOVUPS       64(DI), Z24
+	VPCMPD        $0x06, Z23, Z24, K1
+	VMOVUPS       64(DX), Z23
+	VSUBPS        Z18, Z23, Z23
+	VMOVAPS.Z     Z23, K1, Z23
+	VMAXPS        Z23, Z17, Z23
+	VMOVAPS       Z19, Z24
+	VFMADD231PS   Z5, Z23, Z24
+	VSUBPS        Z19, Z24, Z25
+	VFNMADD231PS  Z6, Z25, Z23
+	VFNMADD231PS  Z7, Z25, Z23
+	VMOVAPS       Z9, Z25
+	VFMADD231PS   Z8, Z23, Z25
+	VFMADD213PS   Z10, Z23, Z25
+	VFMADD213PS   Z11, Z23, Z25
+	VFMADD213PS   Z12, Z23, Z25
+	VFMADD213PS   Z4, Z23, Z25
+	VFMADD213PS   Z4, Z25, Z23
+	VPSLLD        $0x17, Z24, Z24
+	VMOVAPS.Z     Z24, K1, Z24
+	VMULPS        Z24, Z23, Z23
+	VMOVUPS       Z23, 64(BX)
+	VADDPS        Z23, Z22, Z22
+	VCVTPS2PD     Y22, Z23
+	VEXTRACTF64X4 $0x01, Z22, Y22
+	VCVTPS2PD     Y22, Z22
+	VADDPD        Z23, Z20, Z20
+	VADDPD        Z22, Z21, Z21
+	ADDQ          $+128, DX
+	ADDQ          $+128, DI
+	ADDQ          $+128, BX
+	ADDQ          $-32, SI
+	CMPQ          SI, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ         SI, $+1
+	JLT          sum_added
+	VPXORD       Z25, Z25, Z25
+	CMPQ         SI, $+16
+	JLT          sum_part
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (DI), Z23
+	VPCMPD       $0x06, Z22, Z23, K1
+	VMOVUPS      (DX), Z22
+	VSUBPS       Z18, Z22, Z22
 	VMOVAPS.Z    Z22, K1, Z22
-	VFMADD231PS  Z22, Z20, Z21
+	VMAXPS       Z22, Z17, Z22
+	VMOVAPS      Z19, Z23
+	VFMADD231PS  Z5, Z22, Z23
+	VSUBPS       Z19, Z23, Z24
+	VFNMADD231PS Z6, Z24, Z22
+	VFNMADD231PS Z7, Z24, Z22
+	VMOVAPS      Z9, Z24
+	VFMADD231PS  Z8, Z22, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VFMADD213PS  Z11, Z22, Z24
+	VFMADD213PS  Z12, Z22, Z24
+	VFMADD213PS  Z4, Z22, Z24
+	VFMADD213PS  Z4, Z24, Z22
+	VPSLLD       $0x17, Z23, Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VMULPS       Z23, Z22, Z25
+	VMOVUPS      Z25, (BX)
 	ADDQ         $+64, DX
 	ADDQ         $+64, DI
+	ADDQ         $+64, BX
 	ADDQ         $-16, SI
-	CMPQ         SI, $+16
-	JGE          sum_tile
 
 sum_part:
 	CMPQ         SI, $+1
@@ -31120,777 +30689,90 @@ sum_part:
 	MOVL         $0x0000ffff, R8
 	BZHIL        SI, R8, R8
 	KMOVW        R8, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (DX), K1, Z20
 	VPXORD       Z22, Z22, Z22
-	VMOVUPS      (DI), Z23
-	VPCMPD       $0x06, Z22, Z23, K2
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K2, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
+	VMOVUPS      (DX), K1, Z22
+	VPXORD       Z23, Z23, Z23
+	VMOVUPS      (DI), Z24
+	VPCMPD       $0x06, Z23, Z24, K2
+	VSUBPS       Z18, Z22, Z22
 	VMOVAPS.Z    Z22, K2, Z22
 	VMOVAPS.Z    Z22, K1, Z22
-	VFMADD231PS  Z22, Z20, Z21
-
-sum_done:
-	MOVQ          classes+32(FP), SI
-	CMPQ          SI, $+129
-	JLT           only
-	VCVTPS2PD     Y21, Z20
-	VEXTRACTF64X4 $0x01, Z21, Y21
-	VCVTPS2PD     Y21, Z21
-	VADDPD        (BX), Z20, Z20
-	VMOVUPS       Z20, (BX)
-	VADDPD        64(BX), Z21, Z21
-	VMOVUPS       Z21, 64(BX)
-	VPXORD        Z21, Z21, Z21
-	ADDQ          $-128, CX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	VMOVUPS       (BX), Z17
-	VMOVUPS       64(BX), Z18
-	VADDPD        Z18, Z17, Z17
-	VEXTRACTF64X4 $0x01, Z17, Y18
-	VADDPD        Y18, Y17, Y17
-	VEXTRACTF32X4 $0x01, Y17, X18
-	VADDPD        X18, X17, X17
-	VPERMILPD     $0x01, X17, X18
-	VADDSD        X18, X17, X17
-	VCVTSD2SS     X17, X17, X17
-	MOVQ          sums+0(FP), AX
-	VMOVSS        X17, (AX)
-	JMP           summed
-
-only:
-	VCVTPS2PD     Y21, Z17
-	VEXTRACTF64X4 $0x01, Z21, Y18
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z17, Z17
-	VEXTRACTF64X4 $0x01, Z17, Y18
-	VADDPD        Y18, Y17, Y17
-	VEXTRACTF32X4 $0x01, Y17, X18
-	VADDPD        X18, X17, X17
-	VPERMILPD     $0x01, X17, X18
-	VADDSD        X18, X17, X17
-	VCVTSD2SS     X17, X17, X17
-	MOVQ          sums+0(FP), AX
-	VMOVSS        X17, (AX)
-
-summed:
-next:
-	ADDQ $+4, sums+0(FP)
-	ADDQ $+4, labels+16(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowShiftedAVX2(SB), NOSPLIT, $192-40
-	VMOVUPS consts<>+2368(SB), Y0
-	VMOVUPS consts<>+2272(SB), Y1
-	VMOVUPS consts<>+2336(SB), Y2
-	VMOVUPS consts<>+2304(SB), Y3
-
-row:
-	MOVQ    sums+0(FP), AX
-	CMPL    640(AX), $0x00
-	JNE     next
-	MOVQ    classes+32(FP), AX
-	MOVQ    labels+16(FP), CX
-	MOVLQSX (CX), CX
-	MOVQ    logits+8(FP), DX
-
-	// the shift and N
-	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Y4
-	VPAND        consts<>+32(SB), Y4, Y5
-	VCMPPS       $0x11, Y5, Y1, Y6
-	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
-	VPAND        Y6, Y5, Y5
-	VPAND        Y4, Y5, Y5
-	VSUBPS       Y5, Y4, Y4
-	VMINPS       Y4, Y2, Y4
-	VMAXPS       Y4, Y3, Y4
-	VFMADD132PS  consts<>+96(SB), Y0, Y4
-	VPSUBD       consts<>+2400(SB), Y4, Y4
-	MOVQ         sums+0(FP), BX
-	VMOVSS       X4, 128(BX)
-	VCVTDQ2PS    Y4, Y4
-	VSUBPS       consts<>+2432(SB), Y4, Y4
-	VSUBPS       Y4, Y0, Y6
-	VMULPS       consts<>+160(SB), Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	LEAQ         63(SP), BX
-	ANDQ         $-64, BX
-	CMPQ         AX, $+129
-	JLT          begin
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      Y7, (BX)
-	VMOVUPS      Y7, 32(BX)
-	VMOVUPS      Y7, 64(BX)
-	VMOVUPS      Y7, 96(BX)
-
-begin:
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
-	JLT     sum_few
-
-sum_round:
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      (DI), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      (DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(DI), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y10, Y9
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      64(DI), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      64(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      96(DI), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      96(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y10, Y9
-	ADDQ         $+128, DX
-	ADDQ         $+128, DI
-	ADDQ         $-32, SI
-	CMPQ         SI, $+32
-	JGE          sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      (DI), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      (DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(DI), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y10, Y9
-	ADDQ         $+64, DX
-	ADDQ         $+64, DI
-	ADDQ         $-16, SI
+	VMAXPS       Z22, Z17, Z22
+	VMOVAPS      Z19, Z23
+	VFMADD231PS  Z5, Z22, Z23
+	VSUBPS       Z19, Z23, Z24
+	VFNMADD231PS Z6, Z24, Z22
+	VFNMADD231PS Z7, Z24, Z22
+	VMOVAPS      Z9, Z24
+	VFMADD231PS  Z8, Z22, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VFMADD213PS  Z11, Z22, Z24
+	VFMADD213PS  Z12, Z22, Z24
+	VFMADD213PS  Z4, Z22, Z24
+	VFMADD213PS  Z4, Z24, Z22
+	VPSLLD       $0x17, Z23, Z23
+	VMOVAPS.Z    Z23, K2, Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VMULPS       Z23, Z22, Z22
 	CMPQ         SI, $+16
-	JGE          sum_tile
-
-sum_part:
-	CMPQ         SI, $+1
-	JLT          sum_done
-	MOVQ         $0x00000008, R8
-	MOVQ         SI, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y7
-	VMASKMOVPS   (DX), Y7, Y10
-	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y7, Y10, Y11, Y10
-	MOVQ         $0x00000000, R8
-	MOVQ         SI, SI
-	SUBQ         $+8, SI
-	CMOVQLT      R8, SI
-	MOVQ         $0x00000008, R8
-	MOVQ         SI, SI
-	CMPQ         SI, R8
-	CMOVQGT      R8, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(SI*4), Y11
-	VMASKMOVPS   32(DX), Y11, Y12
-	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y12, Y13, Y12
-	VPXOR        Y13, Y13, Y13
-	VMOVUPS      (DI), Y14
-	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y13, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y10, Y14
-	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y10
-	VFNMADD231PS consts<>+192(SB), Y15, Y10
-	VMOVUPS      consts<>+2464(SB), Y15
-	VFMADD213PS  consts<>+2496(SB), Y10, Y15
-	VFMADD213PS  consts<>+2528(SB), Y10, Y15
-	VFMADD213PS  consts<>+2560(SB), Y10, Y15
-	VFMADD213PS  consts<>+2592(SB), Y10, Y15
-	VFMADD213PS  consts<>+384(SB), Y10, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y10
-	VPSLLD       $0x17, Y14, Y14
-	VPAND        Y14, Y13, Y13
-	VPAND        Y13, Y7, Y7
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(DI), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VSUBPS       Y5, Y12, Y10
-	VPAND        Y10, Y7, Y10
-	VPAND        Y10, Y11, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y10, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y10
-	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VMOVUPS      consts<>+2464(SB), Y13
-	VFMADD213PS  consts<>+2496(SB), Y10, Y13
-	VFMADD213PS  consts<>+2528(SB), Y10, Y13
-	VFMADD213PS  consts<>+2560(SB), Y10, Y13
-	VFMADD213PS  consts<>+2592(SB), Y10, Y13
-	VFMADD213PS  consts<>+384(SB), Y10, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y10
-	VPSLLD       $0x17, Y12, Y12
-	VPAND        Y12, Y7, Y7
-	VPAND        Y7, Y11, Y7
-	VFMADD231PS  Y7, Y10, Y9
-
-sum_done:
-	MOVQ         classes+32(FP), SI
-	CMPQ         SI, $+129
-	JLT          only
-	VCVTPS2PD    X8, Y7
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       (BX), Y7, Y7
-	VMOVUPS      Y7, (BX)
-	VADDPD       32(BX), Y8, Y8
-	VMOVUPS      Y8, 32(BX)
-	VCVTPS2PD    X9, Y7
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       64(BX), Y7, Y7
-	VMOVUPS      Y7, 64(BX)
-	VADDPD       96(BX), Y8, Y8
-	VMOVUPS      Y8, 96(BX)
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	VMOVUPS      (BX), Y4
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      32(BX), Y5
-	VADDPD       96(BX), Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	MOVQ         sums+0(FP), AX
-	VMOVSS       X4, (AX)
-	JMP          summed
-
-only:
-	VCVTPS2PD    X8, Y4
-	VEXTRACTF128 $0x01, Y8, X5
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X9, Y6
-	VEXTRACTF128 $0x01, Y9, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	MOVQ         sums+0(FP), AX
-	VMOVSS       X4, (AX)
-
-summed:
-next:
-	ADDQ $+4, sums+0(FP)
-	ADDQ $+4, labels+16(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowShiftedExpAVX512(SB), NOSPLIT, $192-48
-	VBROADCASTSS consts<>+2368(SB), Z0
-	VBROADCASTSS consts<>+2272(SB), Z1
-	VBROADCASTSS consts<>+2336(SB), Z2
-	VBROADCASTSS consts<>+2304(SB), Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+2464(SB), Z8
-	VBROADCASTSS consts<>+2496(SB), Z9
-	VBROADCASTSS consts<>+2528(SB), Z10
-	VBROADCASTSS consts<>+2560(SB), Z11
-	VBROADCASTSS consts<>+2592(SB), Z12
-	VBROADCASTSS consts<>+32(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-	VBROADCASTSS consts<>+2400(SB), Z15
-	VBROADCASTSS consts<>+2432(SB), Z16
-
-row:
-	MOVQ    sums+8(FP), AX
-	CMPL    640(AX), $0x00
-	JNE     next
-	MOVQ    classes+40(FP), AX
-	MOVQ    labels+24(FP), CX
-	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), DX
-
-	// the shift and N
-	MOVQ         sums+8(FP), BX
-	VBROADCASTSS 256(BX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z18
-	VSUBPS       Z18, Z17, Z17
-	VMINPS       Z17, Z2, Z17
-	VMAXPS       Z17, Z3, Z17
-	VFMADD213PS  Z0, Z5, Z17
-	VPSUBD       Z15, Z17, Z17
-	MOVQ         sums+8(FP), BX
-	VMOVSS       X17, 128(BX)
-	VCVTDQ2PS    Z17, Z17
-	VSUBPS       Z16, Z17, Z17
-	VSUBPS       Z17, Z0, Z19
-	VMULPS       Z6, Z17, Z17
-	MOVQ         dst+0(FP), BX
-	VPXORD       Z21, Z21, Z21
-	LEAQ         63(SP), SI
-	ANDQ         $-64, SI
-	CMPQ         AX, $+129
-	JLT          begin
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      Z20, (SI)
-	VMOVUPS      Z20, 64(SI)
-
-begin:
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+64
-	JLT     sum_few
-
-sum_round:
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      (DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, (BX)
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      64(R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      64(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, 64(BX)
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      128(R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      128(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, 128(BX)
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      192(R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      192(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, 192(BX)
-	VFMADD231PS  Z22, Z20, Z21
-	ADDQ         $+256, DX
-	ADDQ         $+256, R8
-	ADDQ         $+256, BX
-	ADDQ         $-64, DI
-	CMPQ         DI, $+64
-	JGE          sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      (DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, (BX)
-	VFMADD231PS  Z22, Z20, Z21
-	ADDQ         $+64, DX
-	ADDQ         $+64, R8
-	ADDQ         $+64, BX
-	ADDQ         $-16, DI
-	CMPQ         DI, $+16
-	JGE          sum_tile
-
-sum_part:
-	CMPQ         DI, $+1
-	JLT          sum_done
-	MOVL         $0x0000ffff, R9
-	BZHIL        DI, R9, R9
-	KMOVW        R9, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (DX), K1, Z20
-	VPXORD       Z22, Z22, Z22
-	VMOVUPS      (R8), Z23
-	VPCMPD       $0x06, Z22, Z23, K2
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K2, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K2, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	CMPQ         DI, $+16
 	JLT          partless1
-	VMOVUPS      Z23, (BX)
+	VMOVUPS      Z22, (BX)
 	JMP          partdone1
 
 partless1:
-	MOVQ          BX, R8
-	VMOVUPS       Z23, Z23
-	TESTQ         $0x00000008, DI
+	MOVQ          BX, DI
+	VMOVUPS       Z22, Z23
+	TESTQ         $0x00000008, SI
 	JEQ           parteight1
-	VMOVUPS       Y23, (R8)
-	ADDQ          $+32, R8
+	VMOVUPS       Y23, (DI)
+	ADDQ          $+32, DI
 	VEXTRACTF64X4 $0x01, Z23, Y23
 
 parteight1:
-	TESTQ         $0x00000004, DI
+	TESTQ         $0x00000004, SI
 	JEQ           partfour1
-	VMOVUPS       X23, (R8)
-	ADDQ          $+16, R8
+	VMOVUPS       X23, (DI)
+	ADDQ          $+16, DI
 	VEXTRACTF32X4 $0x01, Y23, X23
 
 partfour1:
-	TESTQ     $0x00000002, DI
+	TESTQ     $0x00000002, SI
 	JEQ       parttwo1
-	VMOVLPS   X23, (R8)
-	ADDQ      $+8, R8
+	VMOVLPS   X23, (DI)
+	ADDQ      $+8, DI
 	VPERMILPD $0x01, X23, X23
 
 parttwo1:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, SI
 	JEQ    partdone1
-	VMOVSS X23, (R8)
+	VMOVSS X23, (DI)
 
 partdone1:
-	VFMADD231PS Z22, Z20, Z21
+	VADDPS Z22, Z25, Z25
 
 sum_done:
-	MOVQ          classes+40(FP), DI
-	CMPQ          DI, $+129
-	JLT           only
-	VCVTPS2PD     Y21, Z20
-	VEXTRACTF64X4 $0x01, Z21, Y21
-	VCVTPS2PD     Y21, Z21
-	VADDPD        (SI), Z20, Z20
-	VMOVUPS       Z20, (SI)
-	VADDPD        64(SI), Z21, Z21
-	VMOVUPS       Z21, 64(SI)
-	VPXORD        Z21, Z21, Z21
+	VCVTPS2PD     Y25, Z22
+	VEXTRACTF64X4 $0x01, Z25, Y23
+	VCVTPS2PD     Y23, Z23
+	VADDPD        Z22, Z20, Z20
+	VADDPD        Z23, Z21, Z21
+
+sum_added:
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
-	JGE           sum_block
-	VMOVUPS       (SI), Z17
-	VMOVUPS       64(SI), Z18
-	VADDPD        Z18, Z17, Z17
-	VEXTRACTF64X4 $0x01, Z17, Y18
-	VADDPD        Y18, Y17, Y17
-	VEXTRACTF32X4 $0x01, Y17, X18
-	VADDPD        X18, X17, X17
-	VPERMILPD     $0x01, X17, X18
-	VADDSD        X18, X17, X17
-	VCVTSD2SS     X17, X17, X17
-	MOVQ          sums+8(FP), AX
-	VMOVSS        X17, (AX)
-	JMP           summed
-
-only:
-	VCVTPS2PD     Y21, Z17
-	VEXTRACTF64X4 $0x01, Z21, Y18
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z17, Z17
-	VEXTRACTF64X4 $0x01, Z17, Y18
-	VADDPD        Y18, Y17, Y17
-	VEXTRACTF32X4 $0x01, Y17, X18
-	VADDPD        X18, X17, X17
-	VPERMILPD     $0x01, X17, X18
-	VADDSD        X18, X17, X17
-	VCVTSD2SS     X17, X17, X17
+	JGE           sum_piece
+	VADDPD        Z21, Z20, Z20
+	VEXTRACTF64X4 $0x01, Z20, Y17
+	VADDPD        Y17, Y20, Y20
+	VEXTRACTF32X4 $0x01, Y20, X17
+	VADDPD        X17, X20, X20
+	VPERMILPD     $0x01, X20, X17
+	VADDSD        X17, X20, X20
+	VCVTSD2SS     X20, X20, X17
 	MOVQ          sums+8(FP), AX
 	VMOVSS        X17, (AX)
 
-summed:
 next:
 	ADDQ $+4, sums+8(FP)
 	ADDQ $+4, labels+24(FP)
@@ -31906,12 +30788,7 @@ next:
 
 // func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowShiftedExpAVX2(SB), NOSPLIT, $192-48
-	VMOVUPS consts<>+2368(SB), Y0
-	VMOVUPS consts<>+2272(SB), Y1
-	VMOVUPS consts<>+2336(SB), Y2
-	VMOVUPS consts<>+2304(SB), Y3
-
+TEXT ·rowShiftedExpAVX2(SB), NOSPLIT, $0-48
 row:
 	MOVQ    sums+8(FP), AX
 	CMPL    640(AX), $0x00
@@ -31923,112 +30800,107 @@ row:
 
 	// the shift and N
 	MOVQ         sums+8(FP), BX
-	VBROADCASTSS 256(BX), Y4
-	VPAND        consts<>+32(SB), Y4, Y5
-	VCMPPS       $0x11, Y5, Y1, Y6
-	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
-	VPAND        Y6, Y5, Y5
-	VPAND        Y4, Y5, Y5
-	VSUBPS       Y5, Y4, Y4
-	VMINPS       Y4, Y2, Y4
-	VMAXPS       Y4, Y3, Y4
-	VFMADD132PS  consts<>+96(SB), Y0, Y4
-	VPSUBD       consts<>+2400(SB), Y4, Y4
+	VBROADCASTSS 256(BX), Y0
+	VPAND        consts<>+32(SB), Y0, Y1
+	VMOVUPS      consts<>+2272(SB), Y2
+	VCMPPS       $0x11, Y1, Y2, Y2
+	VCMPPS       $0x11, consts<>+928(SB), Y1, Y1
+	VPAND        Y2, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      consts<>+2336(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      consts<>+2304(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+2368(SB), Y2, Y0
+	VPSUBD       consts<>+2400(SB), Y0, Y0
 	MOVQ         sums+8(FP), BX
-	VMOVSS       X4, 128(BX)
-	VCVTDQ2PS    Y4, Y4
-	VSUBPS       consts<>+2432(SB), Y4, Y4
-	VSUBPS       Y4, Y0, Y6
-	VMULPS       consts<>+160(SB), Y4, Y4
+	VMOVSS       X0, 128(BX)
+	VCVTDQ2PS    Y0, Y0
+	VSUBPS       consts<>+2432(SB), Y0, Y0
+	VMOVUPS      consts<>+2368(SB), Y2
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       consts<>+160(SB), Y0, Y0
 	MOVQ         dst+0(FP), BX
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	LEAQ         63(SP), SI
-	ANDQ         $-64, SI
-	CMPQ         AX, $+129
-	JLT          begin
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      Y7, (SI)
-	VMOVUPS      Y7, 32(SI)
-	VMOVUPS      Y7, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
 
-begin:
+sum_piece:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_rest
+
 sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+32
-	JLT     sum_few
-
-sum_round:
 	VPXOR        Y7, Y7, Y7
-	VMOVUPS      (R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      (DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, (BX)
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, 32(BX)
-	VFMADD231PS  Y7, Y10, Y9
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      64(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y2, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (BX)
+	VPXOR        Y8, Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VPCMPGTD     Y8, Y9, Y8
+	VMOVUPS      32(DX), Y9
+	VSUBPS       Y1, Y9, Y9
+	VPAND        Y9, Y8, Y9
+	VMAXPS       Y9, Y0, Y9
+	VMOVAPS      Y2, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y2, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      Y8, 32(BX)
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      64(DI), Y10
+	VPCMPGTD     Y9, Y10, Y9
 	VMOVUPS      64(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y0, Y10
+	VMOVAPS      Y2, Y11
 	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
+	VSUBPS       Y2, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VMOVUPS      consts<>+2464(SB), Y12
@@ -32039,20 +30911,20 @@ sum_round:
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, 64(BX)
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      96(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      Y9, 64(BX)
+	VADDPS       Y9, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      96(DI), Y10
+	VPCMPGTD     Y9, Y10, Y9
 	VMOVUPS      96(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y0, Y10
+	VMOVAPS      Y2, Y11
 	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
+	VSUBPS       Y2, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VMOVUPS      consts<>+2464(SB), Y12
@@ -32063,1036 +30935,243 @@ sum_round:
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, 96(BX)
-	VFMADD231PS  Y7, Y10, Y9
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      Y9, 96(BX)
+	VADDPS       Y9, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
 	ADDQ         $+128, DX
-	ADDQ         $+128, R8
+	ADDQ         $+128, DI
 	ADDQ         $+128, BX
-	ADDQ         $-32, DI
-	CMPQ         DI, $+32
-	JGE          sum_round
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_block
 
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
+sum_rest:
+	CMPQ         SI, $+1
+	JLT          sum_added
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	CMPQ         SI, $+16
+	JLT          sum_part
 	VPXOR        Y7, Y7, Y7
-	VMOVUPS      (R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      (DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, (BX)
-	VFMADD231PS  Y7, Y10, Y8
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y2, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y9
+	VMOVUPS      Y9, (BX)
 	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y10
+	VFMADD231PS  consts<>+96(SB), Y8, Y10
+	VSUBPS       Y2, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y8, Y11
+	VFMADD213PS  consts<>+2528(SB), Y8, Y11
+	VFMADD213PS  consts<>+2560(SB), Y8, Y11
+	VFMADD213PS  consts<>+2592(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y8
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y7, Y7
+	VMULPS       Y7, Y8, Y11
 	VMOVUPS      Y11, 32(BX)
-	VFMADD231PS  Y7, Y10, Y9
 	ADDQ         $+64, DX
-	ADDQ         $+64, R8
+	ADDQ         $+64, DI
 	ADDQ         $+64, BX
-	ADDQ         $-16, DI
-	CMPQ         DI, $+16
-	JGE          sum_tile
+	ADDQ         $-16, SI
 
 sum_part:
-	CMPQ         DI, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y7
+	VMASKMOVPS   (DX), Y7, Y8
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y7, Y8, Y10, Y8
+	MOVQ         $0x00000000, R9
+	MOVQ         SI, R8
+	SUBQ         $+8, R8
+	CMOVQLT      R9, R8
 	MOVQ         $0x00000008, R9
-	MOVQ         DI, R10
+	MOVQ         R8, R10
 	CMPQ         R10, R9
 	CMOVQGT      R9, R10
 	NEGQ         R10
 	LEAQ         lane_mask<>+32(SB), R9
-	VMOVUPS      (R9)(R10*4), Y7
-	VMASKMOVPS   (DX), Y7, Y10
-	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y7, Y10, Y11, Y10
-	MOVQ         $0x00000000, R10
-	MOVQ         DI, R9
-	SUBQ         $+8, R9
-	CMOVQLT      R10, R9
-	MOVQ         $0x00000008, R10
-	MOVQ         R9, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y11
-	VMASKMOVPS   32(DX), Y11, Y12
+	VMOVUPS      (R9)(R10*4), Y10
+	VMASKMOVPS   32(DX), Y10, Y12
 	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y12, Y13, Y12
+	VBLENDVPS    Y10, Y12, Y13, Y12
 	VPXOR        Y13, Y13, Y13
-	VMOVUPS      (R8), Y14
+	VMOVUPS      (DI), Y14
 	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y13, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y10, Y14
-	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y10
-	VFNMADD231PS consts<>+192(SB), Y15, Y10
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y14
+	VFMADD231PS  consts<>+96(SB), Y8, Y14
+	VSUBPS       Y2, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y8
 	VMOVUPS      consts<>+2464(SB), Y15
-	VFMADD213PS  consts<>+2496(SB), Y10, Y15
-	VFMADD213PS  consts<>+2528(SB), Y10, Y15
-	VFMADD213PS  consts<>+2560(SB), Y10, Y15
-	VFMADD213PS  consts<>+2592(SB), Y10, Y15
-	VFMADD213PS  consts<>+384(SB), Y10, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+2560(SB), Y8, Y15
+	VFMADD213PS  consts<>+2592(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y8
 	VPSLLD       $0x17, Y14, Y14
 	VPAND        Y14, Y13, Y13
 	VPAND        Y13, Y7, Y7
-	VMULPS       Y7, Y10, Y13
-	CMPQ         DI, $+8
+	VMULPS       Y7, Y8, Y7
+	CMPQ         SI, $+8
 	JLT          partless1
-	VMOVUPS      Y13, (BX)
+	VMOVUPS      Y7, (BX)
 	JMP          partdone1
 
 partless1:
-	MOVQ         BX, R10
-	VMOVUPS      Y13, Y13
-	TESTQ        $0x00000004, DI
+	MOVQ         BX, R9
+	VMOVUPS      Y7, Y8
+	TESTQ        $0x00000004, SI
 	JEQ          partfour1
-	VMOVUPS      X13, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y13, X13
+	VMOVUPS      X8, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ     $0x00000002, DI
+	TESTQ     $0x00000002, SI
 	JEQ       parttwo1
-	VMOVLPS   X13, (R10)
-	ADDQ      $+8, R10
-	VPERMILPD $0x01, X13, X13
+	VMOVLPS   X8, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, SI
 	JEQ    partdone1
-	VMOVSS X13, (R10)
+	VMOVSS X8, (R9)
 
 partdone1:
-	VFMADD231PS  Y7, Y10, Y8
+	VADDPS       Y7, Y9, Y9
 	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VSUBPS       Y5, Y12, Y10
-	VPAND        Y10, Y7, Y10
-	VPAND        Y10, Y11, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y10, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y10
-	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y7, Y8
+	VPAND        Y8, Y10, Y8
+	VMAXPS       Y8, Y0, Y8
+	VMOVAPS      Y2, Y12
+	VFMADD231PS  consts<>+96(SB), Y8, Y12
+	VSUBPS       Y2, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 	VMOVUPS      consts<>+2464(SB), Y13
-	VFMADD213PS  consts<>+2496(SB), Y10, Y13
-	VFMADD213PS  consts<>+2528(SB), Y10, Y13
-	VFMADD213PS  consts<>+2560(SB), Y10, Y13
-	VFMADD213PS  consts<>+2592(SB), Y10, Y13
-	VFMADD213PS  consts<>+384(SB), Y10, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y8
 	VPSLLD       $0x17, Y12, Y12
 	VPAND        Y12, Y7, Y7
-	VPAND        Y7, Y11, Y7
-	VMULPS       Y7, Y10, Y11
-	CMPQ         R9, $+8
+	VPAND        Y7, Y10, Y7
+	VMULPS       Y7, Y8, Y7
+	CMPQ         R8, $+8
 	JLT          partless2
-	VMOVUPS      Y11, 32(BX)
+	VMOVUPS      Y7, 32(BX)
 	JMP          partdone2
 
 partless2:
-	MOVQ         BX, DI
-	VMOVUPS      Y11, Y11
-	TESTQ        $0x00000004, R9
+	MOVQ         BX, SI
+	VMOVUPS      Y7, Y8
+	TESTQ        $0x00000004, R8
 	JEQ          partfour2
-	VMOVUPS      X11, 32(DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y11, X11
+	VMOVUPS      X8, 32(SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour2:
-	TESTQ     $0x00000002, R9
+	TESTQ     $0x00000002, R8
 	JEQ       parttwo2
-	VMOVLPS   X11, 32(DI)
-	ADDQ      $+8, DI
-	VPERMILPD $0x01, X11, X11
+	VMOVLPS   X8, 32(SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X8, X8
 
 parttwo2:
-	TESTQ  $0x00000001, R9
+	TESTQ  $0x00000001, R8
 	JEQ    partdone2
-	VMOVSS X11, 32(DI)
+	VMOVSS X8, 32(SI)
 
 partdone2:
-	VFMADD231PS Y7, Y10, Y9
+	VADDPS Y7, Y11, Y11
 
 sum_done:
-	MOVQ         classes+40(FP), DI
-	CMPQ         DI, $+129
-	JLT          only
-	VCVTPS2PD    X8, Y7
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       (SI), Y7, Y7
-	VMOVUPS      Y7, (SI)
-	VADDPD       32(SI), Y8, Y8
-	VMOVUPS      Y8, 32(SI)
 	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       64(SI), Y7, Y7
-	VMOVUPS      Y7, 64(SI)
-	VADDPD       96(SI), Y8, Y8
-	VMOVUPS      Y8, 96(SI)
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y8, Y4, Y4
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+
+sum_added:
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
-	JGE          sum_block
-	VMOVUPS      (SI), Y4
-	VADDPD       64(SI), Y4, Y4
-	VMOVUPS      32(SI), Y5
-	VADDPD       96(SI), Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	MOVQ         sums+8(FP), AX
-	VMOVSS       X4, (AX)
-	JMP          summed
-
-only:
-	VCVTPS2PD    X8, Y4
-	VEXTRACTF128 $0x01, Y8, X5
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X9, Y6
-	VEXTRACTF128 $0x01, Y9, X7
-	VCVTPS2PD    X7, Y7
+	JGE          sum_piece
+	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
+	VADDPD       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPD       X0, X3, X3
+	VPERMILPD    $0x01, X3, X0
+	VADDSD       X0, X3, X3
+	VCVTSD2SS    X3, X3, X0
 	MOVQ         sums+8(FP), AX
-	VMOVSS       X4, (AX)
+	VMOVSS       X0, (AX)
 
-summed:
-next:
-	ADDQ $+4, sums+8(FP)
-	ADDQ $+4, labels+24(FP)
-	MOVQ classes+40(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+32(FP)
-	CMPQ rows+32(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func softmaxShiftedAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·softmaxShiftedAVX512(SB), NOSPLIT, $192-48
-	VBROADCASTSS consts<>+2368(SB), Z0
-	VBROADCASTSS consts<>+2272(SB), Z1
-	VBROADCASTSS consts<>+2336(SB), Z2
-	VBROADCASTSS consts<>+2304(SB), Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+2464(SB), Z8
-	VBROADCASTSS consts<>+2496(SB), Z9
-	VBROADCASTSS consts<>+2528(SB), Z10
-	VBROADCASTSS consts<>+2560(SB), Z11
-	VBROADCASTSS consts<>+2592(SB), Z12
-	VBROADCASTSS consts<>+32(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-	VBROADCASTSS consts<>+2400(SB), Z15
-	VBROADCASTSS consts<>+2432(SB), Z16
-
-row:
-	MOVQ    sums+8(FP), AX
-	CMPL    640(AX), $0x00
-	JNE     next
-	MOVQ    classes+40(FP), AX
-	MOVQ    labels+24(FP), CX
-	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), DX
-
-	// the shift and N
-	MOVQ         sums+8(FP), BX
-	VBROADCASTSS 256(BX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z18
-	VSUBPS       Z18, Z17, Z17
-	VMINPS       Z17, Z2, Z17
-	VMAXPS       Z17, Z3, Z17
-	VFMADD213PS  Z0, Z5, Z17
-	VPSUBD       Z15, Z17, Z17
-	MOVQ         sums+8(FP), BX
-	VMOVSS       X17, 128(BX)
-	VCVTDQ2PS    Z17, Z17
-	VSUBPS       Z16, Z17, Z17
-	VSUBPS       Z17, Z0, Z19
-	VMULPS       Z6, Z17, Z17
-	MOVQ         dst+0(FP), BX
-	VPXORD       Z21, Z21, Z21
-	LEAQ         63(SP), SI
-	ANDQ         $-64, SI
-	CMPQ         AX, $+33
-	JLT          begin
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      Z20, (SI)
-	VMOVUPS      Z20, 64(SI)
-
-begin:
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000020, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+64
-	JLT     sum_few
-
-sum_round:
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      (DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, (BX)
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      64(R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      64(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, 64(BX)
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      128(R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      128(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, 128(BX)
-	VFMADD231PS  Z22, Z20, Z21
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      192(R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      192(DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, 192(BX)
-	VFMADD231PS  Z22, Z20, Z21
-	ADDQ         $+256, DX
-	ADDQ         $+256, R8
-	ADDQ         $+256, BX
-	ADDQ         $-64, DI
-	CMPQ         DI, $+64
-	JGE          sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (R8), Z22
-	VPCMPD       $0x06, Z20, Z22, K1
-	VMOVUPS      (DX), Z20
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, (BX)
-	VFMADD231PS  Z22, Z20, Z21
-	ADDQ         $+64, DX
-	ADDQ         $+64, R8
-	ADDQ         $+64, BX
-	ADDQ         $-16, DI
-	CMPQ         DI, $+16
-	JGE          sum_tile
-
-sum_part:
-	CMPQ         DI, $+1
-	JLT          sum_done
-	MOVL         $0x0000ffff, R9
-	BZHIL        DI, R9, R9
-	KMOVW        R9, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (DX), K1, Z20
-	VPXORD       Z22, Z22, Z22
-	VMOVUPS      (R8), Z23
-	VPCMPD       $0x06, Z22, Z23, K2
-	VSUBPS       Z18, Z20, Z20
-	VMOVAPS.Z    Z20, K2, Z20
-	VMOVAPS.Z    Z20, K1, Z20
-	VMAXPS       Z20, Z17, Z20
-	VMOVAPS      Z19, Z22
-	VFMADD231PS  Z5, Z20, Z22
-	VSUBPS       Z19, Z22, Z23
-	VFNMADD231PS Z6, Z23, Z20
-	VFNMADD231PS Z7, Z23, Z20
-	VMOVAPS      Z9, Z23
-	VFMADD231PS  Z8, Z20, Z23
-	VFMADD213PS  Z10, Z20, Z23
-	VFMADD213PS  Z11, Z20, Z23
-	VFMADD213PS  Z12, Z20, Z23
-	VFMADD213PS  Z4, Z20, Z23
-	VFMADD213PS  Z4, Z23, Z20
-	VPSLLD       $0x17, Z22, Z22
-	VMOVAPS.Z    Z22, K2, Z22
-	VMOVAPS.Z    Z22, K1, Z22
-	VMULPS       Z22, Z20, Z23
-	CMPQ         DI, $+16
-	JLT          partless1
-	VMOVUPS      Z23, (BX)
-	JMP          partdone1
-
-partless1:
-	MOVQ          BX, R8
-	VMOVUPS       Z23, Z23
-	TESTQ         $0x00000008, DI
-	JEQ           parteight1
-	VMOVUPS       Y23, (R8)
-	ADDQ          $+32, R8
-	VEXTRACTF64X4 $0x01, Z23, Y23
-
-parteight1:
-	TESTQ         $0x00000004, DI
-	JEQ           partfour1
-	VMOVUPS       X23, (R8)
-	ADDQ          $+16, R8
-	VEXTRACTF32X4 $0x01, Y23, X23
-
-partfour1:
-	TESTQ     $0x00000002, DI
-	JEQ       parttwo1
-	VMOVLPS   X23, (R8)
-	ADDQ      $+8, R8
-	VPERMILPD $0x01, X23, X23
-
-parttwo1:
-	TESTQ  $0x00000001, DI
-	JEQ    partdone1
-	VMOVSS X23, (R8)
-
-partdone1:
-	VFMADD231PS Z22, Z20, Z21
-
-sum_done:
-	MOVQ          classes+40(FP), DI
-	CMPQ          DI, $+33
-	JLT           only
-	VCVTPS2PD     Y21, Z20
-	VEXTRACTF64X4 $0x01, Z21, Y21
-	VCVTPS2PD     Y21, Z21
-	VADDPD        (SI), Z20, Z20
-	VMOVUPS       Z20, (SI)
-	VADDPD        64(SI), Z21, Z21
-	VMOVUPS       Z21, 64(SI)
-	VPXORD        Z21, Z21, Z21
-	ADDQ          $-32, CX
-	ADDQ          $-32, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	VMOVUPS       (SI), Z17
-	VMOVUPS       64(SI), Z18
-	VADDPD        Z18, Z17, Z17
-	VEXTRACTF64X4 $0x01, Z17, Y18
-	VADDPD        Y18, Y17, Y17
-	VEXTRACTF32X4 $0x01, Y17, X18
-	VADDPD        X18, X17, X17
-	VPERMILPD     $0x01, X17, X18
-	VADDSD        X18, X17, X17
-	VCVTSD2SS     X17, X17, X17
-	MOVQ          sums+8(FP), AX
-	VMOVSS        X17, (AX)
-	JMP           summed
-
-only:
-	VCVTPS2PD     Y21, Z17
-	VEXTRACTF64X4 $0x01, Z21, Y18
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z17, Z17
-	VEXTRACTF64X4 $0x01, Z17, Y18
-	VADDPD        Y18, Y17, Y17
-	VEXTRACTF32X4 $0x01, Y17, X18
-	VADDPD        X18, X17, X17
-	VPERMILPD     $0x01, X17, X18
-	VADDSD        X18, X17, X17
-	VCVTSD2SS     X17, X17, X17
-	MOVQ          sums+8(FP), AX
-	VMOVSS        X17, (AX)
-
-summed:
-next:
-	ADDQ $+4, sums+8(FP)
-	ADDQ $+4, labels+24(FP)
-	MOVQ classes+40(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+32(FP)
-	CMPQ rows+32(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func softmaxShiftedAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxShiftedAVX2(SB), NOSPLIT, $192-48
-	VMOVUPS consts<>+2368(SB), Y0
-	VMOVUPS consts<>+2272(SB), Y1
-	VMOVUPS consts<>+2336(SB), Y2
-	VMOVUPS consts<>+2304(SB), Y3
-
-row:
-	MOVQ    sums+8(FP), AX
-	CMPL    640(AX), $0x00
-	JNE     next
-	MOVQ    classes+40(FP), AX
-	MOVQ    labels+24(FP), CX
-	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), DX
-
-	// the shift and N
-	MOVQ         sums+8(FP), BX
-	VBROADCASTSS 256(BX), Y4
-	VPAND        consts<>+32(SB), Y4, Y5
-	VCMPPS       $0x11, Y5, Y1, Y6
-	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
-	VPAND        Y6, Y5, Y5
-	VPAND        Y4, Y5, Y5
-	VSUBPS       Y5, Y4, Y4
-	VMINPS       Y4, Y2, Y4
-	VMAXPS       Y4, Y3, Y4
-	VFMADD132PS  consts<>+96(SB), Y0, Y4
-	VPSUBD       consts<>+2400(SB), Y4, Y4
-	MOVQ         sums+8(FP), BX
-	VMOVSS       X4, 128(BX)
-	VCVTDQ2PS    Y4, Y4
-	VSUBPS       consts<>+2432(SB), Y4, Y4
-	VSUBPS       Y4, Y0, Y6
-	VMULPS       consts<>+160(SB), Y4, Y4
-	MOVQ         dst+0(FP), BX
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	LEAQ         63(SP), SI
-	ANDQ         $-64, SI
-	CMPQ         AX, $+33
-	JLT          begin
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      Y7, (SI)
-	VMOVUPS      Y7, 32(SI)
-	VMOVUPS      Y7, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-
-begin:
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000020, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+32
-	JLT     sum_few
-
-sum_round:
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      (R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      (DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, (BX)
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, 32(BX)
-	VFMADD231PS  Y7, Y10, Y9
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      64(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      64(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, 64(BX)
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      96(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      96(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, 96(BX)
-	VFMADD231PS  Y7, Y10, Y9
-	ADDQ         $+128, DX
-	ADDQ         $+128, R8
-	ADDQ         $+128, BX
-	ADDQ         $-32, DI
-	CMPQ         DI, $+32
-	JGE          sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      (R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      (DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, (BX)
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y10
-	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y10, Y12
-	VFMADD213PS  consts<>+2528(SB), Y10, Y12
-	VFMADD213PS  consts<>+2560(SB), Y10, Y12
-	VFMADD213PS  consts<>+2592(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y10, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y10
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VMULPS       Y7, Y10, Y11
-	VMOVUPS      Y11, 32(BX)
-	VFMADD231PS  Y7, Y10, Y9
-	ADDQ         $+64, DX
-	ADDQ         $+64, R8
-	ADDQ         $+64, BX
-	ADDQ         $-16, DI
-	CMPQ         DI, $+16
-	JGE          sum_tile
-
-sum_part:
-	CMPQ         DI, $+1
-	JLT          sum_done
-	MOVQ         $0x00000008, R9
-	MOVQ         DI, R10
-	CMPQ         R10, R9
-	CMOVQGT      R9, R10
-	NEGQ         R10
-	LEAQ         lane_mask<>+32(SB), R9
-	VMOVUPS      (R9)(R10*4), Y7
-	VMASKMOVPS   (DX), Y7, Y10
-	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y7, Y10, Y11, Y10
-	MOVQ         $0x00000000, R10
-	MOVQ         DI, R9
-	SUBQ         $+8, R9
-	CMOVQLT      R10, R9
-	MOVQ         $0x00000008, R10
-	MOVQ         R9, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y11
-	VMASKMOVPS   32(DX), Y11, Y12
-	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y12, Y13, Y12
-	VPXOR        Y13, Y13, Y13
-	VMOVUPS      (R8), Y14
-	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y5, Y10, Y10
-	VPAND        Y10, Y13, Y10
-	VPAND        Y10, Y7, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y10, Y14
-	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y10
-	VFNMADD231PS consts<>+192(SB), Y15, Y10
-	VMOVUPS      consts<>+2464(SB), Y15
-	VFMADD213PS  consts<>+2496(SB), Y10, Y15
-	VFMADD213PS  consts<>+2528(SB), Y10, Y15
-	VFMADD213PS  consts<>+2560(SB), Y10, Y15
-	VFMADD213PS  consts<>+2592(SB), Y10, Y15
-	VFMADD213PS  consts<>+384(SB), Y10, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y10
-	VPSLLD       $0x17, Y14, Y14
-	VPAND        Y14, Y13, Y13
-	VPAND        Y13, Y7, Y7
-	VMULPS       Y7, Y10, Y13
-	CMPQ         DI, $+8
-	JLT          partless1
-	VMOVUPS      Y13, (BX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         BX, R10
-	VMOVUPS      Y13, Y13
-	TESTQ        $0x00000004, DI
-	JEQ          partfour1
-	VMOVUPS      X13, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y13, X13
-
-partfour1:
-	TESTQ     $0x00000002, DI
-	JEQ       parttwo1
-	VMOVLPS   X13, (R10)
-	ADDQ      $+8, R10
-	VPERMILPD $0x01, X13, X13
-
-parttwo1:
-	TESTQ  $0x00000001, DI
-	JEQ    partdone1
-	VMOVSS X13, (R10)
-
-partdone1:
-	VFMADD231PS  Y7, Y10, Y8
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      32(R8), Y10
-	VPCMPGTD     Y7, Y10, Y7
-	VSUBPS       Y5, Y12, Y10
-	VPAND        Y10, Y7, Y10
-	VPAND        Y10, Y11, Y10
-	VMAXPS       Y10, Y4, Y10
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y10, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y10
-	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VMOVUPS      consts<>+2464(SB), Y13
-	VFMADD213PS  consts<>+2496(SB), Y10, Y13
-	VFMADD213PS  consts<>+2528(SB), Y10, Y13
-	VFMADD213PS  consts<>+2560(SB), Y10, Y13
-	VFMADD213PS  consts<>+2592(SB), Y10, Y13
-	VFMADD213PS  consts<>+384(SB), Y10, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y10
-	VPSLLD       $0x17, Y12, Y12
-	VPAND        Y12, Y7, Y7
-	VPAND        Y7, Y11, Y7
-	VMULPS       Y7, Y10, Y11
-	CMPQ         R9, $+8
-	JLT          partless2
-	VMOVUPS      Y11, 32(BX)
-	JMP          partdone2
-
-partless2:
-	MOVQ         BX, DI
-	VMOVUPS      Y11, Y11
-	TESTQ        $0x00000004, R9
-	JEQ          partfour2
-	VMOVUPS      X11, 32(DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y11, X11
-
-partfour2:
-	TESTQ     $0x00000002, R9
-	JEQ       parttwo2
-	VMOVLPS   X11, 32(DI)
-	ADDQ      $+8, DI
-	VPERMILPD $0x01, X11, X11
-
-parttwo2:
-	TESTQ  $0x00000001, R9
-	JEQ    partdone2
-	VMOVSS X11, 32(DI)
-
-partdone2:
-	VFMADD231PS Y7, Y10, Y9
-
-sum_done:
-	MOVQ         classes+40(FP), DI
-	CMPQ         DI, $+33
-	JLT          only
-	VCVTPS2PD    X8, Y7
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       (SI), Y7, Y7
-	VMOVUPS      Y7, (SI)
-	VADDPD       32(SI), Y8, Y8
-	VMOVUPS      Y8, 32(SI)
-	VCVTPS2PD    X9, Y7
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       64(SI), Y7, Y7
-	VMOVUPS      Y7, 64(SI)
-	VADDPD       96(SI), Y8, Y8
-	VMOVUPS      Y8, 96(SI)
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	ADDQ         $-32, CX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	VMOVUPS      (SI), Y4
-	VADDPD       64(SI), Y4, Y4
-	VMOVUPS      32(SI), Y5
-	VADDPD       96(SI), Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	MOVQ         sums+8(FP), AX
-	VMOVSS       X4, (AX)
-	JMP          summed
-
-only:
-	VCVTPS2PD    X8, Y4
-	VEXTRACTF128 $0x01, Y8, X5
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X9, Y6
-	VEXTRACTF128 $0x01, Y9, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	MOVQ         sums+8(FP), AX
-	VMOVSS       X4, (AX)
-
-summed:
 next:
 	ADDQ $+4, sums+8(FP)
 	ADDQ $+4, labels+24(FP)
@@ -33149,198 +31228,274 @@ TEXT ·partShiftedAVX512(SB), NOSPLIT, $0-40
 	VSUBPS       Z16, Z2, Z2
 	VSUBPS       Z2, Z0, Z0
 	VMULPS       Z6, Z2, Z2
-	VPXORD       Z14, Z14, Z14
 	MOVQ         total+8(FP), BX
+	VMOVUPS      (BX), Z3
+	VMOVUPS      64(BX), Z13
 
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
+sum_piece:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
 	JLT     sum_few
 
 sum_round:
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      (DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      64(DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      64(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      128(DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      128(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      192(DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      192(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	ADDQ         $+256, DX
-	ADDQ         $+256, DI
-	ADDQ         $-64, SI
-	CMPQ         SI, $+64
-	JGE          sum_round
+	VPXORD        Z14, Z14, Z14
+	VMOVUPS       (SI), Z15
+	VPCMPD        $0x06, Z14, Z15, K1
+	VMOVUPS       (DX), Z14
+	VSUBPS        Z1, Z14, Z14
+	VMOVAPS.Z     Z14, K1, Z14
+	VMAXPS        Z14, Z2, Z14
+	VMOVAPS       Z0, Z15
+	VFMADD231PS   Z5, Z14, Z15
+	VSUBPS        Z0, Z15, Z16
+	VFNMADD231PS  Z6, Z16, Z14
+	VFNMADD231PS  Z7, Z16, Z14
+	VMOVAPS       Z9, Z16
+	VFMADD231PS   Z8, Z14, Z16
+	VFMADD213PS   Z10, Z14, Z16
+	VFMADD213PS   Z11, Z14, Z16
+	VFMADD213PS   Z12, Z14, Z16
+	VFMADD213PS   Z4, Z14, Z16
+	VFMADD213PS   Z4, Z16, Z14
+	VPSLLD        $0x17, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMULPS        Z15, Z14, Z14
+	VPXORD        Z15, Z15, Z15
+	VMOVUPS       64(SI), Z16
+	VPCMPD        $0x06, Z15, Z16, K1
+	VMOVUPS       64(DX), Z15
+	VSUBPS        Z1, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMAXPS        Z15, Z2, Z15
+	VMOVAPS       Z0, Z16
+	VFMADD231PS   Z5, Z15, Z16
+	VSUBPS        Z0, Z16, Z17
+	VFNMADD231PS  Z6, Z17, Z15
+	VFNMADD231PS  Z7, Z17, Z15
+	VMOVAPS       Z9, Z17
+	VFMADD231PS   Z8, Z15, Z17
+	VFMADD213PS   Z10, Z15, Z17
+	VFMADD213PS   Z11, Z15, Z17
+	VFMADD213PS   Z12, Z15, Z17
+	VFMADD213PS   Z4, Z15, Z17
+	VFMADD213PS   Z4, Z17, Z15
+	VPSLLD        $0x17, Z16, Z16
+	VMOVAPS.Z     Z16, K1, Z16
+	VMULPS        Z16, Z15, Z15
+	VADDPS        Z15, Z14, Z14
+	VCVTPS2PD     Y14, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z15, Z3, Z3
+	VADDPD        Z14, Z13, Z13
+	VPXORD        Z14, Z14, Z14
+	VMOVUPS       128(SI), Z15
+	VPCMPD        $0x06, Z14, Z15, K1
+	VMOVUPS       128(DX), Z14
+	VSUBPS        Z1, Z14, Z14
+	VMOVAPS.Z     Z14, K1, Z14
+	VMAXPS        Z14, Z2, Z14
+	VMOVAPS       Z0, Z15
+	VFMADD231PS   Z5, Z14, Z15
+	VSUBPS        Z0, Z15, Z16
+	VFNMADD231PS  Z6, Z16, Z14
+	VFNMADD231PS  Z7, Z16, Z14
+	VMOVAPS       Z9, Z16
+	VFMADD231PS   Z8, Z14, Z16
+	VFMADD213PS   Z10, Z14, Z16
+	VFMADD213PS   Z11, Z14, Z16
+	VFMADD213PS   Z12, Z14, Z16
+	VFMADD213PS   Z4, Z14, Z16
+	VFMADD213PS   Z4, Z16, Z14
+	VPSLLD        $0x17, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMULPS        Z15, Z14, Z14
+	VPXORD        Z15, Z15, Z15
+	VMOVUPS       192(SI), Z16
+	VPCMPD        $0x06, Z15, Z16, K1
+	VMOVUPS       192(DX), Z15
+	VSUBPS        Z1, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMAXPS        Z15, Z2, Z15
+	VMOVAPS       Z0, Z16
+	VFMADD231PS   Z5, Z15, Z16
+	VSUBPS        Z0, Z16, Z17
+	VFNMADD231PS  Z6, Z17, Z15
+	VFNMADD231PS  Z7, Z17, Z15
+	VMOVAPS       Z9, Z17
+	VFMADD231PS   Z8, Z15, Z17
+	VFMADD213PS   Z10, Z15, Z17
+	VFMADD213PS   Z11, Z15, Z17
+	VFMADD213PS   Z12, Z15, Z17
+	VFMADD213PS   Z4, Z15, Z17
+	VFMADD213PS   Z4, Z17, Z15
+	VPSLLD        $0x17, Z16, Z16
+	VMOVAPS.Z     Z16, K1, Z16
+	VMULPS        Z16, Z15, Z15
+	VADDPS        Z15, Z14, Z14
+	VCVTPS2PD     Y14, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z15, Z3, Z3
+	VADDPD        Z14, Z13, Z13
+	ADDQ          $+256, DX
+	ADDQ          $+256, SI
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_round
 
 sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
+	CMPQ BX, $+32
+	JLT  sum_rest
 
-sum_tile:
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      (DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
+sum_block:
+	VPXORD        Z14, Z14, Z14
+	VMOVUPS       (SI), Z15
+	VPCMPD        $0x06, Z14, Z15, K1
+	VMOVUPS       (DX), Z14
+	VSUBPS        Z1, Z14, Z14
+	VMOVAPS.Z     Z14, K1, Z14
+	VMAXPS        Z14, Z2, Z14
+	VMOVAPS       Z0, Z15
+	VFMADD231PS   Z5, Z14, Z15
+	VSUBPS        Z0, Z15, Z16
+	VFNMADD231PS  Z6, Z16, Z14
+	VFNMADD231PS  Z7, Z16, Z14
+	VMOVAPS       Z9, Z16
+	VFMADD231PS   Z8, Z14, Z16
+	VFMADD213PS   Z10, Z14, Z16
+	VFMADD213PS   Z11, Z14, Z16
+	VFMADD213PS   Z12, Z14, Z16
+	VFMADD213PS   Z4, Z14, Z16
+	VFMADD213PS   Z4, Z16, Z14
+	VPSLLD        $0x17, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMULPS        Z15, Z14, Z14
+	VPXORD        Z15, Z15, Z15
+	VMOVUPS       64(SI), Z16
+	VPCMPD        $0x06, Z15, Z16, K1
+	VMOVUPS       64(DX), Z15
+	VSUBPS        Z1, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMAXPS        Z15, Z2, Z15
+	VMOVAPS       Z0, Z16
+	VFMADD231PS   Z5, Z15, Z16
+	VSUBPS        Z0, Z16, Z17
+	VFNMADD231PS  Z6, Z17, Z15
+	VFNMADD231PS  Z7, Z17, Z15
+	VMOVAPS       Z9, Z17
+	VFMADD231PS   Z8, Z15, Z17
+	VFMADD213PS   Z10, Z15, Z17
+	VFMADD213PS   Z11, Z15, Z17
+	VFMADD213PS   Z12, Z15, Z17
+	VFMADD213PS   Z4, Z15, Z17
+	VFMADD213PS   Z4, Z17, Z15
+	VPSLLD        $0x17, Z16, Z16
+	VMOVAPS.Z     Z16, K1, Z16
+	VMULPS        Z16, Z15, Z15
+	VADDPS        Z15, Z14, Z14
+	VCVTPS2PD     Y14, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z15, Z3, Z3
+	VADDPD        Z14, Z13, Z13
+	ADDQ          $+128, DX
+	ADDQ          $+128, SI
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ         BX, $+1
+	JLT          sum_added
+	VPXORD       Z17, Z17, Z17
+	CMPQ         BX, $+16
+	JLT          sum_part
+	VPXORD       Z14, Z14, Z14
+	VMOVUPS      (SI), Z15
+	VPCMPD       $0x06, Z14, Z15, K1
+	VMOVUPS      (DX), Z14
+	VSUBPS       Z1, Z14, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z2, Z14
+	VMOVAPS      Z0, Z15
+	VFMADD231PS  Z5, Z14, Z15
+	VSUBPS       Z0, Z15, Z16
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z7, Z16, Z14
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z8, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z4, Z14, Z16
+	VFMADD213PS  Z4, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VMULPS       Z15, Z14, Z17
 	ADDQ         $+64, DX
-	ADDQ         $+64, DI
-	ADDQ         $-16, SI
-	CMPQ         SI, $+16
-	JGE          sum_tile
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
 
 sum_part:
-	CMPQ         SI, $+1
+	CMPQ         BX, $+1
 	JLT          sum_done
-	MOVL         $0x0000ffff, R8
-	BZHIL        SI, R8, R8
-	KMOVW        R8, K1
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (DX), K1, Z3
-	VPXORD       Z13, Z13, Z13
-	VMOVUPS      (DI), Z15
-	VPCMPD       $0x06, Z13, Z15, K2
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K2, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K2, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VPXORD       Z14, Z14, Z14
+	VMOVUPS      (DX), K1, Z14
+	VPXORD       Z15, Z15, Z15
+	VMOVUPS      (SI), Z16
+	VPCMPD       $0x06, Z15, Z16, K2
+	VSUBPS       Z1, Z14, Z14
+	VMOVAPS.Z    Z14, K2, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z2, Z14
+	VMOVAPS      Z0, Z15
+	VFMADD231PS  Z5, Z14, Z15
+	VSUBPS       Z0, Z15, Z16
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z7, Z16, Z14
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z8, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z4, Z14, Z16
+	VFMADD213PS  Z4, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K2, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VMULPS       Z15, Z14, Z14
+	VADDPS       Z14, Z17, Z17
 
 sum_done:
-	VCVTPS2PD     Y14, Z3
-	VEXTRACTF64X4 $0x01, Z14, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (BX), Z3, Z3
-	VMOVUPS       Z3, (BX)
-	VADDPD        64(BX), Z13, Z13
-	VMOVUPS       Z13, 64(BX)
-	VPXORD        Z14, Z14, Z14
-	ADDQ          $-128, CX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
+	VCVTPS2PD     Y17, Z14
+	VEXTRACTF64X4 $0x01, Z17, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z14, Z3, Z3
+	VADDPD        Z15, Z13, Z13
+
+sum_added:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+8(FP), AX
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z13, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -33351,838 +31506,311 @@ TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS consts<>+2272(SB), Y1
 	VMOVUPS consts<>+2336(SB), Y2
 	VMOVUPS consts<>+2304(SB), Y3
-	VMOVUPS consts<>+384(SB), Y4
-	VMOVUPS consts<>+96(SB), Y5
-	VMOVUPS consts<>+160(SB), Y6
-	VMOVUPS consts<>+192(SB), Y7
 	MOVQ    n+24(FP), AX
 	MOVQ    label+32(FP), CX
 	MOVQ    logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Y8
-	VPAND        consts<>+32(SB), Y8, Y9
-	VCMPPS       $0x11, Y9, Y1, Y1
-	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
-	VPAND        Y1, Y9, Y1
-	VPAND        Y8, Y1, Y1
-	VSUBPS       Y1, Y8, Y8
-	VMINPS       Y8, Y2, Y2
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+32(SB), Y4, Y5
+	VCMPPS       $0x11, Y5, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y1, Y5, Y1
+	VPAND        Y4, Y1, Y1
+	VSUBPS       Y1, Y4, Y4
+	VMINPS       Y4, Y2, Y2
 	VMAXPS       Y2, Y3, Y2
-	VFMADD213PS  Y0, Y5, Y2
+	VFMADD132PS  consts<>+96(SB), Y0, Y2
 	VPSUBD       consts<>+2400(SB), Y2, Y2
 	MOVQ         sums+0(FP), BX
 	VMOVSS       X2, 128(BX)
 	VCVTDQ2PS    Y2, Y2
 	VSUBPS       consts<>+2432(SB), Y2, Y2
 	VSUBPS       Y2, Y0, Y0
-	VMULPS       Y6, Y2, Y2
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
+	VMULPS       consts<>+160(SB), Y2, Y2
 	MOVQ         total+8(FP), BX
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+	VMOVUPS      64(BX), Y5
+	VMOVUPS      96(BX), Y6
+
+sum_piece:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+32
+	JLT     sum_rest
 
 sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
-	JLT     sum_few
-
-sum_round:
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VMOVUPS      (DX), Y8
 	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y0, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVUPS      32(SI), Y9
+	VPCMPGTD     Y8, Y9, Y8
+	VMOVUPS      32(DX), Y9
+	VSUBPS       Y1, Y9, Y9
+	VPAND        Y9, Y8, Y9
+	VMAXPS       Y9, Y2, Y9
+	VMOVAPS      Y0, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y0, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      64(SI), Y10
+	VPCMPGTD     Y9, Y10, Y9
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y2, Y10
 	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VADDPS       Y9, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      96(SI), Y10
+	VPCMPGTD     Y9, Y10, Y9
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y2, Y10
 	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y10
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      64(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      64(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      96(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      96(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y10
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VADDPS       Y9, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
 	ADDQ         $+128, DX
-	ADDQ         $+128, DI
-	ADDQ         $-32, SI
-	CMPQ         SI, $+32
-	JGE          sum_round
+	ADDQ         $+128, SI
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_block
 
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
+sum_rest:
+	CMPQ         BX, $+1
+	JLT          sum_added
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	CMPQ         BX, $+16
+	JLT          sum_part
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VMOVUPS      (DX), Y8
 	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
+	VMOVAPS      Y0, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y0, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VMOVUPS      32(DX), Y8
 	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y10
+	VMOVAPS      Y0, Y10
+	VFMADD231PS  consts<>+96(SB), Y8, Y10
+	VSUBPS       Y0, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y8, Y11
+	VFMADD213PS  consts<>+2528(SB), Y8, Y11
+	VFMADD213PS  consts<>+2560(SB), Y8, Y11
+	VFMADD213PS  consts<>+2592(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y8
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y7, Y7
+	VMULPS       Y7, Y8, Y11
 	ADDQ         $+64, DX
-	ADDQ         $+64, DI
-	ADDQ         $-16, SI
-	CMPQ         SI, $+16
-	JGE          sum_tile
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
 
 sum_part:
-	CMPQ         SI, $+1
+	CMPQ         BX, $+1
 	JLT          sum_done
-	MOVQ         $0x00000008, R8
-	MOVQ         SI, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y3
-	VMASKMOVPS   (DX), Y3, Y8
-	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y3, Y8, Y11, Y8
-	MOVQ         $0x00000000, R8
-	MOVQ         SI, SI
-	SUBQ         $+8, SI
-	CMOVQLT      R8, SI
-	MOVQ         $0x00000008, R8
-	MOVQ         SI, SI
-	CMPQ         SI, R8
-	CMOVQGT      R8, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(SI*4), Y11
-	VMASKMOVPS   32(DX), Y11, Y12
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y7
+	VMASKMOVPS   (DX), Y7, Y8
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y7, Y8, Y10, Y8
+	MOVQ         $0x00000000, DI
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      DI, BX
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, BX
+	CMPQ         BX, DI
+	CMOVQGT      DI, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(BX*4), Y10
+	VMASKMOVPS   32(DX), Y10, Y12
 	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y12, Y13, Y12
+	VBLENDVPS    Y10, Y12, Y13, Y12
 	VPXOR        Y13, Y13, Y13
-	VMOVUPS      (DI), Y14
+	VMOVUPS      (SI), Y14
 	VPCMPGTD     Y13, Y14, Y13
 	VSUBPS       Y1, Y8, Y8
 	VPAND        Y8, Y13, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
 	VMOVAPS      Y0, Y14
-	VFMADD231PS  Y5, Y8, Y14
+	VFMADD231PS  consts<>+96(SB), Y8, Y14
 	VSUBPS       Y0, Y14, Y15
-	VFNMADD231PS Y6, Y15, Y8
-	VFNMADD231PS Y7, Y15, Y8
+	VFNMADD231PS consts<>+160(SB), Y15, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y8
 	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
 	VFMADD213PS  consts<>+2560(SB), Y8, Y15
 	VFMADD213PS  consts<>+2592(SB), Y8, Y15
-	VFMADD213PS  Y4, Y8, Y15
-	VFMADD213PS  Y4, Y15, Y8
+	VFMADD213PS  consts<>+384(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y8
 	VPSLLD       $0x17, Y14, Y14
 	VPAND        Y14, Y13, Y13
-	VPAND        Y13, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y7, Y9, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VSUBPS       Y1, Y12, Y8
-	VPAND        Y8, Y3, Y8
-	VPAND        Y8, Y11, Y8
+	VPAND        Y8, Y7, Y8
+	VPAND        Y8, Y10, Y8
 	VMAXPS       Y8, Y2, Y8
 	VMOVAPS      Y0, Y12
-	VFMADD231PS  Y5, Y8, Y12
+	VFMADD231PS  consts<>+96(SB), Y8, Y12
 	VSUBPS       Y0, Y12, Y13
-	VFNMADD231PS Y6, Y13, Y8
-	VFNMADD231PS Y7, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
 	VFMADD213PS  consts<>+2560(SB), Y8, Y13
 	VFMADD213PS  consts<>+2592(SB), Y8, Y13
-	VFMADD213PS  Y4, Y8, Y13
-	VFMADD213PS  Y4, Y13, Y8
+	VFMADD213PS  consts<>+384(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y8
 	VPSLLD       $0x17, Y12, Y12
-	VPAND        Y12, Y3, Y3
-	VPAND        Y3, Y11, Y3
-	VFMADD231PS  Y3, Y8, Y10
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y10, Y7
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y7, Y11, Y11
 
 sum_done:
-	VCVTPS2PD    X9, Y3
+	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       (BX), Y3, Y3
-	VMOVUPS      Y3, (BX)
-	VADDPD       32(BX), Y8, Y8
-	VMOVUPS      Y8, 32(BX)
-	VCVTPS2PD    X10, Y3
-	VEXTRACTF128 $0x01, Y10, X8
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y8, Y4, Y4
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       64(BX), Y3, Y3
-	VMOVUPS      Y3, 64(BX)
-	VADDPD       96(BX), Y8, Y8
-	VMOVUPS      Y8, 96(BX)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	VZEROUPPER
-	RET
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
 
-// func softmaxPartShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·softmaxPartShiftedAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Z0
-	VBROADCASTSS consts<>+2272(SB), Z1
-	VBROADCASTSS consts<>+2336(SB), Z2
-	VBROADCASTSS consts<>+2304(SB), Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+2464(SB), Z8
-	VBROADCASTSS consts<>+2496(SB), Z9
-	VBROADCASTSS consts<>+2528(SB), Z10
-	VBROADCASTSS consts<>+2560(SB), Z11
-	VBROADCASTSS consts<>+2592(SB), Z12
-	VBROADCASTSS consts<>+32(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-	VBROADCASTSS consts<>+2400(SB), Z15
-	VBROADCASTSS consts<>+2432(SB), Z16
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
-
-	// the shift and N
-	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Z17
-	VPANDD       Z13, Z17, Z13
-	VCMPPS       $0x11, Z13, Z1, K1
-	VCMPPS       $0x11, Z14, Z13, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z1
-	VSUBPS       Z1, Z17, Z13
-	VMINPS       Z13, Z2, Z2
-	VMAXPS       Z2, Z3, Z2
-	VFMADD213PS  Z0, Z5, Z2
-	VPSUBD       Z15, Z2, Z2
-	MOVQ         sums+0(FP), BX
-	VMOVSS       X2, 128(BX)
-	VCVTDQ2PS    Z2, Z2
-	VSUBPS       Z16, Z2, Z2
-	VSUBPS       Z2, Z0, Z0
-	VMULPS       Z6, Z2, Z2
-	VPXORD       Z14, Z14, Z14
-	MOVQ         total+8(FP), BX
-
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000020, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
-	JLT     sum_few
-
-sum_round:
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      (DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      64(DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      64(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      128(DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      128(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      192(DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      192(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	ADDQ         $+256, DX
-	ADDQ         $+256, DI
-	ADDQ         $-64, SI
-	CMPQ         SI, $+64
-	JGE          sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (DI), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      (DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-	ADDQ         $+64, DX
-	ADDQ         $+64, DI
-	ADDQ         $-16, SI
-	CMPQ         SI, $+16
-	JGE          sum_tile
-
-sum_part:
-	CMPQ         SI, $+1
-	JLT          sum_done
-	MOVL         $0x0000ffff, R8
-	BZHIL        SI, R8, R8
-	KMOVW        R8, K1
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (DX), K1, Z3
-	VPXORD       Z13, Z13, Z13
-	VMOVUPS      (DI), Z15
-	VPCMPD       $0x06, Z13, Z15, K2
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K2, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K2, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VFMADD231PS  Z13, Z3, Z14
-
-sum_done:
-	VCVTPS2PD     Y14, Z3
-	VEXTRACTF64X4 $0x01, Z14, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (BX), Z3, Z3
-	VMOVUPS       Z3, (BX)
-	VADDPD        64(BX), Z13, Z13
-	VMOVUPS       Z13, 64(BX)
-	VPXORD        Z14, Z14, Z14
-	ADDQ          $-32, CX
-	ADDQ          $-32, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	VZEROUPPER
-	RET
-
-// func softmaxPartShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxPartShiftedAVX2(SB), NOSPLIT, $0-40
-	VMOVUPS consts<>+2368(SB), Y0
-	VMOVUPS consts<>+2272(SB), Y1
-	VMOVUPS consts<>+2336(SB), Y2
-	VMOVUPS consts<>+2304(SB), Y3
-	VMOVUPS consts<>+384(SB), Y4
-	VMOVUPS consts<>+96(SB), Y5
-	VMOVUPS consts<>+160(SB), Y6
-	VMOVUPS consts<>+192(SB), Y7
-	MOVQ    n+24(FP), AX
-	MOVQ    label+32(FP), CX
-	MOVQ    logits+16(FP), DX
-
-	// the shift and N
-	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Y8
-	VPAND        consts<>+32(SB), Y8, Y9
-	VCMPPS       $0x11, Y9, Y1, Y1
-	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
-	VPAND        Y1, Y9, Y1
-	VPAND        Y8, Y1, Y1
-	VSUBPS       Y1, Y8, Y8
-	VMINPS       Y8, Y2, Y2
-	VMAXPS       Y2, Y3, Y2
-	VFMADD213PS  Y0, Y5, Y2
-	VPSUBD       consts<>+2400(SB), Y2, Y2
-	MOVQ         sums+0(FP), BX
-	VMOVSS       X2, 128(BX)
-	VCVTDQ2PS    Y2, Y2
-	VSUBPS       consts<>+2432(SB), Y2, Y2
-	VSUBPS       Y2, Y0, Y0
-	VMULPS       Y6, Y2, Y2
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	MOVQ         total+8(FP), BX
-
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000020, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
-	JLT     sum_few
-
-sum_round:
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      (DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y10
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      64(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      64(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      96(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      96(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y10
-	ADDQ         $+128, DX
-	ADDQ         $+128, DI
-	ADDQ         $-32, SI
-	CMPQ         SI, $+32
-	JGE          sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      (DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y10
-	ADDQ         $+64, DX
-	ADDQ         $+64, DI
-	ADDQ         $-16, SI
-	CMPQ         SI, $+16
-	JGE          sum_tile
-
-sum_part:
-	CMPQ         SI, $+1
-	JLT          sum_done
-	MOVQ         $0x00000008, R8
-	MOVQ         SI, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y3
-	VMASKMOVPS   (DX), Y3, Y8
-	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y3, Y8, Y11, Y8
-	MOVQ         $0x00000000, R8
-	MOVQ         SI, SI
-	SUBQ         $+8, SI
-	CMOVQLT      R8, SI
-	MOVQ         $0x00000008, R8
-	MOVQ         SI, SI
-	CMPQ         SI, R8
-	CMOVQGT      R8, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(SI*4), Y11
-	VMASKMOVPS   32(DX), Y11, Y12
-	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y12, Y13, Y12
-	VPXOR        Y13, Y13, Y13
-	VMOVUPS      (DI), Y14
-	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y13, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y14
-	VFMADD231PS  Y5, Y8, Y14
-	VSUBPS       Y0, Y14, Y15
-	VFNMADD231PS Y6, Y15, Y8
-	VFNMADD231PS Y7, Y15, Y8
-	VMOVUPS      consts<>+2464(SB), Y15
-	VFMADD213PS  consts<>+2496(SB), Y8, Y15
-	VFMADD213PS  consts<>+2528(SB), Y8, Y15
-	VFMADD213PS  consts<>+2560(SB), Y8, Y15
-	VFMADD213PS  consts<>+2592(SB), Y8, Y15
-	VFMADD213PS  Y4, Y8, Y15
-	VFMADD213PS  Y4, Y15, Y8
-	VPSLLD       $0x17, Y14, Y14
-	VPAND        Y14, Y13, Y13
-	VPAND        Y13, Y3, Y3
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(DI), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VSUBPS       Y1, Y12, Y8
-	VPAND        Y8, Y3, Y8
-	VPAND        Y8, Y11, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y12
-	VFMADD231PS  Y5, Y8, Y12
-	VSUBPS       Y0, Y12, Y13
-	VFNMADD231PS Y6, Y13, Y8
-	VFNMADD231PS Y7, Y13, Y8
-	VMOVUPS      consts<>+2464(SB), Y13
-	VFMADD213PS  consts<>+2496(SB), Y8, Y13
-	VFMADD213PS  consts<>+2528(SB), Y8, Y13
-	VFMADD213PS  consts<>+2560(SB), Y8, Y13
-	VFMADD213PS  consts<>+2592(SB), Y8, Y13
-	VFMADD213PS  Y4, Y8, Y13
-	VFMADD213PS  Y4, Y13, Y8
-	VPSLLD       $0x17, Y12, Y12
-	VPAND        Y12, Y3, Y3
-	VPAND        Y3, Y11, Y3
-	VFMADD231PS  Y3, Y8, Y10
-
-sum_done:
-	VCVTPS2PD    X9, Y3
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       (BX), Y3, Y3
-	VMOVUPS      Y3, (BX)
-	VADDPD       32(BX), Y8, Y8
-	VMOVUPS      Y8, 32(BX)
-	VCVTPS2PD    X10, Y3
-	VEXTRACTF128 $0x01, Y10, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       64(BX), Y3, Y3
-	VMOVUPS      Y3, 64(BX)
-	VADDPD       96(BX), Y8, Y8
-	VMOVUPS      Y8, 96(BX)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	ADDQ         $-32, CX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
+sum_added:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+8(FP), AX
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y4, 32(AX)
+	VMOVUPS Y5, 64(AX)
+	VMOVUPS Y6, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -34230,245 +31858,318 @@ TEXT ·partShiftedExpAVX512(SB), NOSPLIT, $0-48
 	VSUBPS       Z2, Z0, Z0
 	VMULPS       Z6, Z2, Z2
 	MOVQ         dst+0(FP), BX
-	VPXORD       Z14, Z14, Z14
 	MOVQ         total+16(FP), SI
+	VMOVUPS      (SI), Z3
+	VMOVUPS      64(SI), Z13
 
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+64
+sum_piece:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (R8), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      (DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VMULPS       Z13, Z3, Z15
-	VMOVUPS      Z15, (BX)
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      64(R8), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      64(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VMULPS       Z13, Z3, Z15
-	VMOVUPS      Z15, 64(BX)
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      128(R8), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      128(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VMULPS       Z13, Z3, Z15
-	VMOVUPS      Z15, 128(BX)
-	VFMADD231PS  Z13, Z3, Z14
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      192(R8), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      192(DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VMULPS       Z13, Z3, Z15
-	VMOVUPS      Z15, 192(BX)
-	VFMADD231PS  Z13, Z3, Z14
-	ADDQ         $+256, DX
-	ADDQ         $+256, R8
-	ADDQ         $+256, BX
-	ADDQ         $-64, DI
-	CMPQ         DI, $+64
-	JGE          sum_round
+	VPXORD        Z14, Z14, Z14
+	VMOVUPS       (DI), Z15
+	VPCMPD        $0x06, Z14, Z15, K1
+	VMOVUPS       (DX), Z14
+	VSUBPS        Z1, Z14, Z14
+	VMOVAPS.Z     Z14, K1, Z14
+	VMAXPS        Z14, Z2, Z14
+	VMOVAPS       Z0, Z15
+	VFMADD231PS   Z5, Z14, Z15
+	VSUBPS        Z0, Z15, Z16
+	VFNMADD231PS  Z6, Z16, Z14
+	VFNMADD231PS  Z7, Z16, Z14
+	VMOVAPS       Z9, Z16
+	VFMADD231PS   Z8, Z14, Z16
+	VFMADD213PS   Z10, Z14, Z16
+	VFMADD213PS   Z11, Z14, Z16
+	VFMADD213PS   Z12, Z14, Z16
+	VFMADD213PS   Z4, Z14, Z16
+	VFMADD213PS   Z4, Z16, Z14
+	VPSLLD        $0x17, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMULPS        Z15, Z14, Z14
+	VMOVUPS       Z14, (BX)
+	VPXORD        Z15, Z15, Z15
+	VMOVUPS       64(DI), Z16
+	VPCMPD        $0x06, Z15, Z16, K1
+	VMOVUPS       64(DX), Z15
+	VSUBPS        Z1, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMAXPS        Z15, Z2, Z15
+	VMOVAPS       Z0, Z16
+	VFMADD231PS   Z5, Z15, Z16
+	VSUBPS        Z0, Z16, Z17
+	VFNMADD231PS  Z6, Z17, Z15
+	VFNMADD231PS  Z7, Z17, Z15
+	VMOVAPS       Z9, Z17
+	VFMADD231PS   Z8, Z15, Z17
+	VFMADD213PS   Z10, Z15, Z17
+	VFMADD213PS   Z11, Z15, Z17
+	VFMADD213PS   Z12, Z15, Z17
+	VFMADD213PS   Z4, Z15, Z17
+	VFMADD213PS   Z4, Z17, Z15
+	VPSLLD        $0x17, Z16, Z16
+	VMOVAPS.Z     Z16, K1, Z16
+	VMULPS        Z16, Z15, Z15
+	VMOVUPS       Z15, 64(BX)
+	VADDPS        Z15, Z14, Z14
+	VCVTPS2PD     Y14, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z15, Z3, Z3
+	VADDPD        Z14, Z13, Z13
+	VPXORD        Z14, Z14, Z14
+	VMOVUPS       128(DI), Z15
+	VPCMPD        $0x06, Z14, Z15, K1
+	VMOVUPS       128(DX), Z14
+	VSUBPS        Z1, Z14, Z14
+	VMOVAPS.Z     Z14, K1, Z14
+	VMAXPS        Z14, Z2, Z14
+	VMOVAPS       Z0, Z15
+	VFMADD231PS   Z5, Z14, Z15
+	VSUBPS        Z0, Z15, Z16
+	VFNMADD231PS  Z6, Z16, Z14
+	VFNMADD231PS  Z7, Z16, Z14
+	VMOVAPS       Z9, Z16
+	VFMADD231PS   Z8, Z14, Z16
+	VFMADD213PS   Z10, Z14, Z16
+	VFMADD213PS   Z11, Z14, Z16
+	VFMADD213PS   Z12, Z14, Z16
+	VFMADD213PS   Z4, Z14, Z16
+	VFMADD213PS   Z4, Z16, Z14
+	VPSLLD        $0x17, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMULPS        Z15, Z14, Z14
+	VMOVUPS       Z14, 128(BX)
+	VPXORD        Z15, Z15, Z15
+	VMOVUPS       192(DI), Z16
+	VPCMPD        $0x06, Z15, Z16, K1
+	VMOVUPS       192(DX), Z15
+	VSUBPS        Z1, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMAXPS        Z15, Z2, Z15
+	VMOVAPS       Z0, Z16
+	VFMADD231PS   Z5, Z15, Z16
+	VSUBPS        Z0, Z16, Z17
+	VFNMADD231PS  Z6, Z17, Z15
+	VFNMADD231PS  Z7, Z17, Z15
+	VMOVAPS       Z9, Z17
+	VFMADD231PS   Z8, Z15, Z17
+	VFMADD213PS   Z10, Z15, Z17
+	VFMADD213PS   Z11, Z15, Z17
+	VFMADD213PS   Z12, Z15, Z17
+	VFMADD213PS   Z4, Z15, Z17
+	VFMADD213PS   Z4, Z17, Z15
+	VPSLLD        $0x17, Z16, Z16
+	VMOVAPS.Z     Z16, K1, Z16
+	VMULPS        Z16, Z15, Z15
+	VMOVUPS       Z15, 192(BX)
+	VADDPS        Z15, Z14, Z14
+	VCVTPS2PD     Y14, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z15, Z3, Z3
+	VADDPD        Z14, Z13, Z13
+	ADDQ          $+256, DX
+	ADDQ          $+256, DI
+	ADDQ          $+256, BX
+	ADDQ          $-64, SI
+	CMPQ          SI, $+64
+	JGE           sum_round
 
 sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
+	CMPQ SI, $+32
+	JLT  sum_rest
 
-sum_tile:
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (R8), Z13
-	VPCMPD       $0x06, Z3, Z13, K1
-	VMOVUPS      (DX), Z3
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VMULPS       Z13, Z3, Z15
-	VMOVUPS      Z15, (BX)
-	VFMADD231PS  Z13, Z3, Z14
+sum_block:
+	VPXORD        Z14, Z14, Z14
+	VMOVUPS       (DI), Z15
+	VPCMPD        $0x06, Z14, Z15, K1
+	VMOVUPS       (DX), Z14
+	VSUBPS        Z1, Z14, Z14
+	VMOVAPS.Z     Z14, K1, Z14
+	VMAXPS        Z14, Z2, Z14
+	VMOVAPS       Z0, Z15
+	VFMADD231PS   Z5, Z14, Z15
+	VSUBPS        Z0, Z15, Z16
+	VFNMADD231PS  Z6, Z16, Z14
+	VFNMADD231PS  Z7, Z16, Z14
+	VMOVAPS       Z9, Z16
+	VFMADD231PS   Z8, Z14, Z16
+	VFMADD213PS   Z10, Z14, Z16
+	VFMADD213PS   Z11, Z14, Z16
+	VFMADD213PS   Z12, Z14, Z16
+	VFMADD213PS   Z4, Z14, Z16
+	VFMADD213PS   Z4, Z16, Z14
+	VPSLLD        $0x17, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMULPS        Z15, Z14, Z14
+	VMOVUPS       Z14, (BX)
+	VPXORD        Z15, Z15, Z15
+	VMOVUPS       64(DI), Z16
+	VPCMPD        $0x06, Z15, Z16, K1
+	VMOVUPS       64(DX), Z15
+	VSUBPS        Z1, Z15, Z15
+	VMOVAPS.Z     Z15, K1, Z15
+	VMAXPS        Z15, Z2, Z15
+	VMOVAPS       Z0, Z16
+	VFMADD231PS   Z5, Z15, Z16
+	VSUBPS        Z0, Z16, Z17
+	VFNMADD231PS  Z6, Z17, Z15
+	VFNMADD231PS  Z7, Z17, Z15
+	VMOVAPS       Z9, Z17
+	VFMADD231PS   Z8, Z15, Z17
+	VFMADD213PS   Z10, Z15, Z17
+	VFMADD213PS   Z11, Z15, Z17
+	VFMADD213PS   Z12, Z15, Z17
+	VFMADD213PS   Z4, Z15, Z17
+	VFMADD213PS   Z4, Z17, Z15
+	VPSLLD        $0x17, Z16, Z16
+	VMOVAPS.Z     Z16, K1, Z16
+	VMULPS        Z16, Z15, Z15
+	VMOVUPS       Z15, 64(BX)
+	VADDPS        Z15, Z14, Z14
+	VCVTPS2PD     Y14, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z15, Z3, Z3
+	VADDPD        Z14, Z13, Z13
+	ADDQ          $+128, DX
+	ADDQ          $+128, DI
+	ADDQ          $+128, BX
+	ADDQ          $-32, SI
+	CMPQ          SI, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ         SI, $+1
+	JLT          sum_added
+	VPXORD       Z17, Z17, Z17
+	CMPQ         SI, $+16
+	JLT          sum_part
+	VPXORD       Z14, Z14, Z14
+	VMOVUPS      (DI), Z15
+	VPCMPD       $0x06, Z14, Z15, K1
+	VMOVUPS      (DX), Z14
+	VSUBPS       Z1, Z14, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z2, Z14
+	VMOVAPS      Z0, Z15
+	VFMADD231PS  Z5, Z14, Z15
+	VSUBPS       Z0, Z15, Z16
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z7, Z16, Z14
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z8, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z4, Z14, Z16
+	VFMADD213PS  Z4, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VMULPS       Z15, Z14, Z17
+	VMOVUPS      Z17, (BX)
 	ADDQ         $+64, DX
-	ADDQ         $+64, R8
+	ADDQ         $+64, DI
 	ADDQ         $+64, BX
-	ADDQ         $-16, DI
-	CMPQ         DI, $+16
-	JGE          sum_tile
+	ADDQ         $-16, SI
 
 sum_part:
-	CMPQ         DI, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVL         $0x0000ffff, R9
-	BZHIL        DI, R9, R9
-	KMOVW        R9, K1
-	VPXORD       Z3, Z3, Z3
-	VMOVUPS      (DX), K1, Z3
-	VPXORD       Z13, Z13, Z13
-	VMOVUPS      (R8), Z15
-	VPCMPD       $0x06, Z13, Z15, K2
-	VSUBPS       Z1, Z3, Z3
-	VMOVAPS.Z    Z3, K2, Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VMAXPS       Z3, Z2, Z3
-	VMOVAPS      Z0, Z13
-	VFMADD231PS  Z5, Z3, Z13
-	VSUBPS       Z0, Z13, Z15
-	VFNMADD231PS Z6, Z15, Z3
-	VFNMADD231PS Z7, Z15, Z3
-	VMOVAPS      Z9, Z15
-	VFMADD231PS  Z8, Z3, Z15
-	VFMADD213PS  Z10, Z3, Z15
-	VFMADD213PS  Z11, Z3, Z15
-	VFMADD213PS  Z12, Z3, Z15
-	VFMADD213PS  Z4, Z3, Z15
-	VFMADD213PS  Z4, Z15, Z3
-	VPSLLD       $0x17, Z13, Z13
-	VMOVAPS.Z    Z13, K2, Z13
-	VMOVAPS.Z    Z13, K1, Z13
-	VMULPS       Z13, Z3, Z15
-	CMPQ         DI, $+16
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z14, Z14, Z14
+	VMOVUPS      (DX), K1, Z14
+	VPXORD       Z15, Z15, Z15
+	VMOVUPS      (DI), Z16
+	VPCMPD       $0x06, Z15, Z16, K2
+	VSUBPS       Z1, Z14, Z14
+	VMOVAPS.Z    Z14, K2, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z2, Z14
+	VMOVAPS      Z0, Z15
+	VFMADD231PS  Z5, Z14, Z15
+	VSUBPS       Z0, Z15, Z16
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z7, Z16, Z14
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z8, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z4, Z14, Z16
+	VFMADD213PS  Z4, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K2, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VMULPS       Z15, Z14, Z14
+	CMPQ         SI, $+16
 	JLT          partless1
-	VMOVUPS      Z15, (BX)
+	VMOVUPS      Z14, (BX)
 	JMP          partdone1
 
 partless1:
-	MOVQ          BX, R8
-	VMOVUPS       Z15, Z15
-	TESTQ         $0x00000008, DI
+	MOVQ          BX, DI
+	VMOVUPS       Z14, Z15
+	TESTQ         $0x00000008, SI
 	JEQ           parteight1
-	VMOVUPS       Y15, (R8)
-	ADDQ          $+32, R8
+	VMOVUPS       Y15, (DI)
+	ADDQ          $+32, DI
 	VEXTRACTF64X4 $0x01, Z15, Y15
 
 parteight1:
-	TESTQ         $0x00000004, DI
+	TESTQ         $0x00000004, SI
 	JEQ           partfour1
-	VMOVUPS       X15, (R8)
-	ADDQ          $+16, R8
+	VMOVUPS       X15, (DI)
+	ADDQ          $+16, DI
 	VEXTRACTF32X4 $0x01, Y15, X15
 
 partfour1:
-	TESTQ     $0x00000002, DI
+	TESTQ     $0x00000002, SI
 	JEQ       parttwo1
-	VMOVLPS   X15, (R8)
-	ADDQ      $+8, R8
+	VMOVLPS   X15, (DI)
+	ADDQ      $+8, DI
 	VPERMILPD $0x01, X15, X15
 
 parttwo1:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, SI
 	JEQ    partdone1
-	VMOVSS X15, (R8)
+	VMOVSS X15, (DI)
 
 partdone1:
-	VFMADD231PS Z13, Z3, Z14
+	VADDPS Z14, Z17, Z17
 
 sum_done:
-	VCVTPS2PD     Y14, Z3
-	VEXTRACTF64X4 $0x01, Z14, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z13, Z13
-	VMOVUPS       Z13, 64(SI)
-	VPXORD        Z14, Z14, Z14
-	ADDQ          $-128, CX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
+	VCVTPS2PD     Y17, Z14
+	VEXTRACTF64X4 $0x01, Z17, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z14, Z3, Z3
+	VADDPD        Z15, Z13, Z13
+
+sum_added:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+16(FP), AX
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z13, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -34479,369 +32180,374 @@ TEXT ·partShiftedExpAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS consts<>+2272(SB), Y1
 	VMOVUPS consts<>+2336(SB), Y2
 	VMOVUPS consts<>+2304(SB), Y3
-	VMOVUPS consts<>+384(SB), Y4
-	VMOVUPS consts<>+96(SB), Y5
-	VMOVUPS consts<>+160(SB), Y6
-	VMOVUPS consts<>+192(SB), Y7
 	MOVQ    n+32(FP), AX
 	MOVQ    label+40(FP), CX
 	MOVQ    logits+24(FP), DX
 
 	// the shift and N
 	MOVQ         sums+8(FP), BX
-	VBROADCASTSS 256(BX), Y8
-	VPAND        consts<>+32(SB), Y8, Y9
-	VCMPPS       $0x11, Y9, Y1, Y1
-	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
-	VPAND        Y1, Y9, Y1
-	VPAND        Y8, Y1, Y1
-	VSUBPS       Y1, Y8, Y8
-	VMINPS       Y8, Y2, Y2
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+32(SB), Y4, Y5
+	VCMPPS       $0x11, Y5, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y1, Y5, Y1
+	VPAND        Y4, Y1, Y1
+	VSUBPS       Y1, Y4, Y4
+	VMINPS       Y4, Y2, Y2
 	VMAXPS       Y2, Y3, Y2
-	VFMADD213PS  Y0, Y5, Y2
+	VFMADD132PS  consts<>+96(SB), Y0, Y2
 	VPSUBD       consts<>+2400(SB), Y2, Y2
 	MOVQ         sums+8(FP), BX
 	VMOVSS       X2, 128(BX)
 	VCVTDQ2PS    Y2, Y2
 	VSUBPS       consts<>+2432(SB), Y2, Y2
 	VSUBPS       Y2, Y0, Y0
-	VMULPS       Y6, Y2, Y2
+	VMULPS       consts<>+160(SB), Y2, Y2
 	MOVQ         dst+0(FP), BX
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
 	MOVQ         total+16(FP), SI
+	VMOVUPS      (SI), Y3
+	VMOVUPS      32(SI), Y4
+	VMOVUPS      64(SI), Y5
+	VMOVUPS      96(SI), Y6
+
+sum_piece:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_rest
 
 sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000080, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+32
-	JLT     sum_few
-
-sum_round:
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (R8), Y8
-	VPCMPGTD     Y3, Y8, Y3
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VMOVUPS      (DX), Y8
 	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y0, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (BX)
+	VPXOR        Y8, Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VPCMPGTD     Y8, Y9, Y8
+	VMOVUPS      32(DX), Y9
+	VSUBPS       Y1, Y9, Y9
+	VPAND        Y9, Y8, Y9
+	VMAXPS       Y9, Y2, Y9
+	VMOVAPS      Y0, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y0, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      Y8, 32(BX)
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      64(DI), Y10
+	VPCMPGTD     Y9, Y10, Y9
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y2, Y10
 	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VMULPS       Y3, Y8, Y11
-	VMOVUPS      Y11, (BX)
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(R8), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      Y9, 64(BX)
+	VADDPS       Y9, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVUPS      96(DI), Y10
+	VPCMPGTD     Y9, Y10, Y9
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y1, Y10, Y10
+	VPAND        Y10, Y9, Y10
+	VMAXPS       Y10, Y2, Y10
 	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VMULPS       Y3, Y8, Y11
-	VMOVUPS      Y11, 32(BX)
-	VFMADD231PS  Y3, Y8, Y10
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      64(R8), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      64(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VMULPS       Y3, Y8, Y11
-	VMOVUPS      Y11, 64(BX)
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      96(R8), Y8
-	VPCMPGTD     Y3, Y8, Y3
-	VMOVUPS      96(DX), Y8
-	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
-	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VMULPS       Y3, Y8, Y11
-	VMOVUPS      Y11, 96(BX)
-	VFMADD231PS  Y3, Y8, Y10
+	VPAND        Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      Y9, 96(BX)
+	VADDPS       Y9, Y8, Y8
+	VCVTPS2PD    X7, Y9
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y9, Y3, Y3
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
 	ADDQ         $+128, DX
-	ADDQ         $+128, R8
+	ADDQ         $+128, DI
 	ADDQ         $+128, BX
-	ADDQ         $-32, DI
-	CMPQ         DI, $+32
-	JGE          sum_round
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_block
 
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (R8), Y8
-	VPCMPGTD     Y3, Y8, Y3
+sum_rest:
+	CMPQ         SI, $+1
+	JLT          sum_added
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	CMPQ         SI, $+16
+	JLT          sum_part
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VMOVUPS      (DX), Y8
 	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VMULPS       Y3, Y8, Y11
-	VMOVUPS      Y11, (BX)
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(R8), Y8
-	VPCMPGTD     Y3, Y8, Y3
+	VMOVAPS      Y0, Y9
+	VFMADD231PS  consts<>+96(SB), Y8, Y9
+	VSUBPS       Y0, Y9, Y10
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VMOVUPS      consts<>+2464(SB), Y10
+	VFMADD213PS  consts<>+2496(SB), Y8, Y10
+	VFMADD213PS  consts<>+2528(SB), Y8, Y10
+	VFMADD213PS  consts<>+2560(SB), Y8, Y10
+	VFMADD213PS  consts<>+2592(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y8, Y10
+	VFMADD213PS  consts<>+384(SB), Y10, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VPAND        Y9, Y7, Y7
+	VMULPS       Y7, Y8, Y9
+	VMOVUPS      Y9, (BX)
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VMOVUPS      32(DX), Y8
 	VSUBPS       Y1, Y8, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
-	VMOVAPS      Y0, Y11
-	VFMADD231PS  Y5, Y8, Y11
-	VSUBPS       Y0, Y11, Y12
-	VFNMADD231PS Y6, Y12, Y8
-	VFNMADD231PS Y7, Y12, Y8
-	VMOVUPS      consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  Y4, Y8, Y12
-	VFMADD213PS  Y4, Y12, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y3, Y3
-	VMULPS       Y3, Y8, Y11
+	VMOVAPS      Y0, Y10
+	VFMADD231PS  consts<>+96(SB), Y8, Y10
+	VSUBPS       Y0, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y8, Y11
+	VFMADD213PS  consts<>+2528(SB), Y8, Y11
+	VFMADD213PS  consts<>+2560(SB), Y8, Y11
+	VFMADD213PS  consts<>+2592(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y8, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y8
+	VPSLLD       $0x17, Y10, Y10
+	VPAND        Y10, Y7, Y7
+	VMULPS       Y7, Y8, Y11
 	VMOVUPS      Y11, 32(BX)
-	VFMADD231PS  Y3, Y8, Y10
 	ADDQ         $+64, DX
-	ADDQ         $+64, R8
+	ADDQ         $+64, DI
 	ADDQ         $+64, BX
-	ADDQ         $-16, DI
-	CMPQ         DI, $+16
-	JGE          sum_tile
+	ADDQ         $-16, SI
 
 sum_part:
-	CMPQ         DI, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y7
+	VMASKMOVPS   (DX), Y7, Y8
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y7, Y8, Y10, Y8
+	MOVQ         $0x00000000, R9
+	MOVQ         SI, R8
+	SUBQ         $+8, R8
+	CMOVQLT      R9, R8
 	MOVQ         $0x00000008, R9
-	MOVQ         DI, R10
+	MOVQ         R8, R10
 	CMPQ         R10, R9
 	CMOVQGT      R9, R10
 	NEGQ         R10
 	LEAQ         lane_mask<>+32(SB), R9
-	VMOVUPS      (R9)(R10*4), Y3
-	VMASKMOVPS   (DX), Y3, Y8
-	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y3, Y8, Y11, Y8
-	MOVQ         $0x00000000, R10
-	MOVQ         DI, R9
-	SUBQ         $+8, R9
-	CMOVQLT      R10, R9
-	MOVQ         $0x00000008, R10
-	MOVQ         R9, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y11
-	VMASKMOVPS   32(DX), Y11, Y12
+	VMOVUPS      (R9)(R10*4), Y10
+	VMASKMOVPS   32(DX), Y10, Y12
 	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y12, Y13, Y12
+	VBLENDVPS    Y10, Y12, Y13, Y12
 	VPXOR        Y13, Y13, Y13
-	VMOVUPS      (R8), Y14
+	VMOVUPS      (DI), Y14
 	VPCMPGTD     Y13, Y14, Y13
 	VSUBPS       Y1, Y8, Y8
 	VPAND        Y8, Y13, Y8
-	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y7, Y8
 	VMAXPS       Y8, Y2, Y8
 	VMOVAPS      Y0, Y14
-	VFMADD231PS  Y5, Y8, Y14
+	VFMADD231PS  consts<>+96(SB), Y8, Y14
 	VSUBPS       Y0, Y14, Y15
-	VFNMADD231PS Y6, Y15, Y8
-	VFNMADD231PS Y7, Y15, Y8
+	VFNMADD231PS consts<>+160(SB), Y15, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y8
 	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
 	VFMADD213PS  consts<>+2560(SB), Y8, Y15
 	VFMADD213PS  consts<>+2592(SB), Y8, Y15
-	VFMADD213PS  Y4, Y8, Y15
-	VFMADD213PS  Y4, Y15, Y8
+	VFMADD213PS  consts<>+384(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y8
 	VPSLLD       $0x17, Y14, Y14
 	VPAND        Y14, Y13, Y13
-	VPAND        Y13, Y3, Y3
-	VMULPS       Y3, Y8, Y13
-	CMPQ         DI, $+8
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	CMPQ         SI, $+8
 	JLT          partless1
-	VMOVUPS      Y13, (BX)
+	VMOVUPS      Y7, (BX)
 	JMP          partdone1
 
 partless1:
-	MOVQ         BX, R10
-	VMOVUPS      Y13, Y13
-	TESTQ        $0x00000004, DI
+	MOVQ         BX, R9
+	VMOVUPS      Y7, Y8
+	TESTQ        $0x00000004, SI
 	JEQ          partfour1
-	VMOVUPS      X13, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y13, X13
+	VMOVUPS      X8, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ     $0x00000002, DI
+	TESTQ     $0x00000002, SI
 	JEQ       parttwo1
-	VMOVLPS   X13, (R10)
-	ADDQ      $+8, R10
-	VPERMILPD $0x01, X13, X13
+	VMOVLPS   X8, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, SI
 	JEQ    partdone1
-	VMOVSS X13, (R10)
+	VMOVSS X8, (R9)
 
 partdone1:
-	VFMADD231PS  Y3, Y8, Y9
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(R8), Y8
-	VPCMPGTD     Y3, Y8, Y3
+	VADDPS       Y7, Y9, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y7, Y8, Y7
 	VSUBPS       Y1, Y12, Y8
-	VPAND        Y8, Y3, Y8
-	VPAND        Y8, Y11, Y8
+	VPAND        Y8, Y7, Y8
+	VPAND        Y8, Y10, Y8
 	VMAXPS       Y8, Y2, Y8
 	VMOVAPS      Y0, Y12
-	VFMADD231PS  Y5, Y8, Y12
+	VFMADD231PS  consts<>+96(SB), Y8, Y12
 	VSUBPS       Y0, Y12, Y13
-	VFNMADD231PS Y6, Y13, Y8
-	VFNMADD231PS Y7, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
 	VFMADD213PS  consts<>+2560(SB), Y8, Y13
 	VFMADD213PS  consts<>+2592(SB), Y8, Y13
-	VFMADD213PS  Y4, Y8, Y13
-	VFMADD213PS  Y4, Y13, Y8
+	VFMADD213PS  consts<>+384(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y8
 	VPSLLD       $0x17, Y12, Y12
-	VPAND        Y12, Y3, Y3
-	VPAND        Y3, Y11, Y3
-	VMULPS       Y3, Y8, Y11
-	CMPQ         R9, $+8
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y10, Y7
+	VMULPS       Y7, Y8, Y7
+	CMPQ         R8, $+8
 	JLT          partless2
-	VMOVUPS      Y11, 32(BX)
+	VMOVUPS      Y7, 32(BX)
 	JMP          partdone2
 
 partless2:
-	MOVQ         BX, DI
-	VMOVUPS      Y11, Y11
-	TESTQ        $0x00000004, R9
+	MOVQ         BX, SI
+	VMOVUPS      Y7, Y8
+	TESTQ        $0x00000004, R8
 	JEQ          partfour2
-	VMOVUPS      X11, 32(DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y11, X11
+	VMOVUPS      X8, 32(SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour2:
-	TESTQ     $0x00000002, R9
+	TESTQ     $0x00000002, R8
 	JEQ       parttwo2
-	VMOVLPS   X11, 32(DI)
-	ADDQ      $+8, DI
-	VPERMILPD $0x01, X11, X11
+	VMOVLPS   X8, 32(SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X8, X8
 
 parttwo2:
-	TESTQ  $0x00000001, R9
+	TESTQ  $0x00000001, R8
 	JEQ    partdone2
-	VMOVSS X11, 32(DI)
+	VMOVSS X8, 32(SI)
 
 partdone2:
-	VFMADD231PS Y3, Y8, Y10
+	VADDPS Y7, Y11, Y11
 
 sum_done:
-	VCVTPS2PD    X9, Y3
+	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       (SI), Y3, Y3
-	VMOVUPS      Y3, (SI)
-	VADDPD       32(SI), Y8, Y8
-	VMOVUPS      Y8, 32(SI)
-	VCVTPS2PD    X10, Y3
-	VEXTRACTF128 $0x01, Y10, X8
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y8, Y4, Y4
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       64(SI), Y3, Y3
-	VMOVUPS      Y3, 64(SI)
-	VADDPD       96(SI), Y8, Y8
-	VMOVUPS      Y8, 96(SI)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+
+sum_added:
+	ADDQ    $-128, CX
+	ADDQ    $-128, AX
+	CMPQ    AX, $+1
+	JGE     sum_piece
+	MOVQ    total+16(FP), AX
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y4, 32(AX)
+	VMOVUPS Y5, 64(AX)
+	VMOVUPS Y6, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -40134,6 +37840,9 @@ TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+160(SB), Z8
 	VBROADCASTSS consts<>+1664(SB), Z9
 	MOVQ         n+16(FP), AX
+	CMPQ         AX, $+2
+	JLT          sole
+	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
 	MOVQ         p+24(FP), BX
@@ -40396,33 +38105,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_267
+	JGE    focusnot0_273
 	VMULPS Z10, Z10, Z10
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone267
+	JMP    focusdone273
 
-focusnot0_267:
+focusnot0_273:
 	CMPQ    SI, $+2
-	JGE     focusnot1_267
+	JGE     focusnot1_273
 	VMOVAPS Z0, Z10
 	VMOVAPS Z0, Z17
-	JMP     focusdone267
+	JMP     focusdone273
 
-focusnot1_267:
+focusnot1_273:
 	CMPQ SI, $+3
-	JGE  focusnot2_267
-	JMP  focusdone267
+	JGE  focusnot2_273
+	JMP  focusdone273
 
-focusnot2_267:
+focusnot2_273:
 	CMPQ    SI, $+4
-	JGE     focusnot3_267
+	JGE     focusnot3_273
 	VSQRTPS Z10, Z10
 	VSQRTPS Z17, Z17
-	JMP     focusdone267
+	JMP     focusdone273
 
-focusnot3_267:
+focusnot3_273:
 	CMPQ         SI, $+5
-	JGE          focusnot4_267
+	JGE          focusnot4_273
 	VSQRTPS      Z10, Z13
 	VMOVAPS      Z10, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -40437,11 +38146,11 @@ focusnot3_267:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone267
+	JMP          focusdone273
 
-focusnot4_267:
+focusnot4_273:
 	CMPQ             SI, $+6
-	JGE              focusnot5_267
+	JGE              focusnot5_273
 	VSQRTPS          Z10, Z13
 	VMULPS           Z10, Z10, Z14
 	VMOVAPS          Z14, Z15
@@ -40462,11 +38171,11 @@ focusnot4_267:
 	VFMADD231PS.BCST consts<>+2144(SB), Z16, Z15
 	VMULPS           Z13, Z15, Z17
 	VFMADD231PS      Z13, Z14, Z17
-	JMP              focusdone267
+	JMP              focusdone273
 
-focusnot5_267:
+focusnot5_273:
 	CMPQ        SI, $+7
-	JGE         focusnot6_267
+	JGE         focusnot6_273
 	VMULPS      Z10, Z10, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z10, Z10, Z14
@@ -40479,11 +38188,11 @@ focusnot5_267:
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z13, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone267
+	JMP         focusdone273
 
-focusnot6_267:
+focusnot6_273:
 	CMPQ        SI, $+8
-	JGE         focusnot7_267
+	JGE         focusnot7_273
 	VMULPS      Z10, Z10, Z13
 	VFMSUB213PS Z13, Z10, Z10
 	VADDPS      Z13, Z13, Z14
@@ -40494,11 +38203,11 @@ focusnot6_267:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z13, Z13, Z17
-	JMP         focusdone267
+	JMP         focusdone273
 
-focusnot7_267:
+focusnot7_273:
 	CMPQ        SI, $+9
-	JGE         focusnot8_267
+	JGE         focusnot8_273
 	VMULPS      Z10, Z10, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z10, Z10, Z14
@@ -40519,9 +38228,9 @@ focusnot7_267:
 	VMULPS      Z17, Z13, Z13
 	VFMADD231PS Z17, Z15, Z13
 	VMOVAPS     Z13, Z17
-	JMP         focusdone267
+	JMP         focusdone273
 
-focusnot8_267:
+focusnot8_273:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z13
 	VBROADCASTSS 4(DI), Z14
@@ -40596,11 +38305,11 @@ focusnot8_267:
 	VPORD        Z16, Z18, Z16
 	VPTESTMD     Z16, Z16, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_267
+	JNE          focushard0_273
 	VMOVAPS      Z19, Z10
-	JMP          focuseasy0_267
+	JMP          focuseasy0_273
 
-focushard0_267:
+focushard0_273:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z10, Z16
 	VPSUBD.BCST  consts<>+1248(SB), Z16, Z18
@@ -40723,7 +38432,7 @@ focushard0_267:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z13, K1, Z10
 
-focuseasy0_267:
+focuseasy0_273:
 	VBROADCASTSS (DI), Z13
 	VBROADCASTSS 4(DI), Z14
 	VBROADCASTSS 8(DI), Z15
@@ -40797,11 +38506,11 @@ focuseasy0_267:
 	VPORD        Z16, Z18, Z16
 	VPTESTMD     Z16, Z16, K1
 	KORTESTW     K1, K1
-	JNE          focushard1_267
+	JNE          focushard1_273
 	VMOVAPS      Z19, Z17
-	JMP          focuseasy1_267
+	JMP          focuseasy1_273
 
-focushard1_267:
+focushard1_273:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z16
 	VPSUBD.BCST  consts<>+1248(SB), Z16, Z18
@@ -40924,8 +38633,8 @@ focushard1_267:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z13, K1, Z17
 
-focuseasy1_267:
-focusdone267:
+focuseasy1_273:
+focusdone273:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z11, K1
 	VCMPPS    $0x12, Z6, Z12, K2
@@ -41094,30 +38803,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_268
+	JGE    focusnot0_274
 	VMULPS Z11, Z11, Z11
-	JMP    focusdone268
+	JMP    focusdone274
 
-focusnot0_268:
+focusnot0_274:
 	CMPQ    SI, $+2
-	JGE     focusnot1_268
+	JGE     focusnot1_274
 	VMOVAPS Z0, Z11
-	JMP     focusdone268
+	JMP     focusdone274
 
-focusnot1_268:
+focusnot1_274:
 	CMPQ SI, $+3
-	JGE  focusnot2_268
-	JMP  focusdone268
+	JGE  focusnot2_274
+	JMP  focusdone274
 
-focusnot2_268:
+focusnot2_274:
 	CMPQ    SI, $+4
-	JGE     focusnot3_268
+	JGE     focusnot3_274
 	VSQRTPS Z11, Z11
-	JMP     focusdone268
+	JMP     focusdone274
 
-focusnot3_268:
+focusnot3_274:
 	CMPQ         SI, $+5
-	JGE          focusnot4_268
+	JGE          focusnot4_274
 	VSQRTPS      Z11, Z12
 	VMOVAPS      Z11, Z13
 	VFNMADD231PS Z12, Z12, Z13
@@ -41125,11 +38834,11 @@ focusnot3_268:
 	VMULPS       Z14, Z13, Z13
 	VFMADD231PS  Z12, Z11, Z13
 	VMOVAPS      Z13, Z11
-	JMP          focusdone268
+	JMP          focusdone274
 
-focusnot4_268:
+focusnot4_274:
 	CMPQ             SI, $+6
-	JGE              focusnot5_268
+	JGE              focusnot5_274
 	VSQRTPS          Z11, Z12
 	VMULPS           Z11, Z11, Z13
 	VMOVAPS          Z13, Z14
@@ -41140,32 +38849,32 @@ focusnot4_268:
 	VFMADD231PS.BCST consts<>+2144(SB), Z11, Z14
 	VMULPS           Z12, Z14, Z11
 	VFMADD231PS      Z12, Z13, Z11
-	JMP              focusdone268
+	JMP              focusdone274
 
-focusnot5_268:
+focusnot5_274:
 	CMPQ        SI, $+7
-	JGE         focusnot6_268
+	JGE         focusnot6_274
 	VMULPS      Z11, Z11, Z12
 	VMOVAPS     Z12, Z13
 	VFMSUB231PS Z11, Z11, Z13
 	VMULPS      Z11, Z13, Z13
 	VFMADD231PS Z11, Z12, Z13
 	VMOVAPS     Z13, Z11
-	JMP         focusdone268
+	JMP         focusdone274
 
-focusnot6_268:
+focusnot6_274:
 	CMPQ        SI, $+8
-	JGE         focusnot7_268
+	JGE         focusnot7_274
 	VMULPS      Z11, Z11, Z12
 	VFMSUB213PS Z12, Z11, Z11
 	VADDPS      Z12, Z12, Z13
 	VMULPS      Z11, Z13, Z11
 	VFMADD231PS Z12, Z12, Z11
-	JMP         focusdone268
+	JMP         focusdone274
 
-focusnot7_268:
+focusnot7_274:
 	CMPQ        SI, $+9
-	JGE         focusnot8_268
+	JGE         focusnot8_274
 	VMULPS      Z11, Z11, Z12
 	VMOVAPS     Z12, Z13
 	VFMSUB231PS Z11, Z11, Z13
@@ -41176,9 +38885,9 @@ focusnot7_268:
 	VMULPS      Z11, Z12, Z12
 	VFMADD231PS Z11, Z14, Z12
 	VMOVAPS     Z12, Z11
-	JMP         focusdone268
+	JMP         focusdone274
 
-focusnot8_268:
+focusnot8_274:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z12
 	VBROADCASTSS 4(DI), Z13
@@ -41253,11 +38962,11 @@ focusnot8_268:
 	VPORD        Z15, Z16, Z15
 	VPTESTMD     Z15, Z15, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_268
+	JNE          focushard0_274
 	VMOVAPS      Z17, Z11
-	JMP          focuseasy0_268
+	JMP          focuseasy0_274
 
-focushard0_268:
+focushard0_274:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z11, Z15
 	VPSUBD.BCST  consts<>+1248(SB), Z15, Z16
@@ -41380,8 +39089,8 @@ focushard0_268:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z12, K2, Z11
 
-focuseasy0_268:
-focusdone268:
+focuseasy0_274:
+focusdone274:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z10, K2
 	VMULPS    Z11, Z10, Z11
@@ -41398,11 +39107,458 @@ done:
 	VZEROUPPER
 	RET
 
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Z10
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Z11
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Z12
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Z13
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Z14
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD.BCST consts<>+32(SB), Z12, Z15
+	VCMPPS      $0x11, Z15, Z2, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z15, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z12, K1, Z2
+	VCMPPS      $0x12, Z6, Z13, K1
+	VBLENDMPS   Z10, Z1, K1, Z10
+	VMAXPS      Z12, Z13, Z12
+	VCMPPS      $0x00, Z7, Z12, K1
+	VBLENDMPS   Z1, Z10, K1, Z10
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z2, Z13, Z2
+	VMINPS            Z2, Z3, Z3
+	VMAXPS            Z3, Z4, Z3
+	VCMPPS            $0x11, Z3, Z2, K1
+	VPXORD            Z4, Z4, Z4
+	VCMPPS            $0x11, Z10, Z4, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z2, Z3, Z2
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVAPS           Z5, Z4
+	VFMADD231PS.BCST  consts<>+96(SB), Z3, Z4
+	VSUBPS            Z5, Z4, Z12
+	VPSUBD            Z5, Z4, Z4
+	VPSUBD            Z4, Z11, Z4
+	VFNMADD231PS      Z8, Z12, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z12, Z3
+	VBROADCASTSS      consts<>+2464(SB), Z5
+	VFMADD213PS.BCST  consts<>+2496(SB), Z3, Z5
+	VFMADD213PS.BCST  consts<>+2528(SB), Z3, Z5
+	VFMADD213PS.BCST  consts<>+2560(SB), Z3, Z5
+	VFMADD213PS.BCST  consts<>+2592(SB), Z3, Z5
+	VFMADD213PS       Z0, Z3, Z5
+	VMOVAPS           Z0, Z11
+	VFMADD231PS       Z5, Z3, Z11
+	VSUBPS            Z11, Z0, Z12
+	VFMADD231PS       Z5, Z3, Z12
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z11, Z0, Z3
+	VMULPS       Z10, Z3, Z5
+	VFNMADD231PS Z11, Z5, Z10
+	VMULPS       Z12, Z5, Z11
+	VSUBPS       Z11, Z10, Z10
+	VMULPS       Z3, Z10, Z3
+	VPSRLD       $0x17, Z5, Z10
+	VPSUBD.BCST  consts<>+2720(SB), Z10, Z10
+	VPADDD       Z4, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPMAXSD      Z11, Z10, Z10
+	VPSUBD       Z10, Z4, Z4
+	VPMAXSD.BCST consts<>+2752(SB), Z4, Z4
+	VPSRAD       $0x01, Z4, Z11
+	VPADDD       Z9, Z11, Z12
+	VPSLLD       $0x17, Z12, Z12
+	VPSUBD       Z11, Z4, Z4
+	VPADDD       Z9, Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z12, Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z4, Z3, Z3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z5, Z0, Z4
+	VMINPS       Z5, Z0, Z11
+	VADDPS       Z11, Z4, Z12
+	VSUBPS       Z4, Z12, Z4
+	VSUBPS       Z4, Z11, Z4
+	VDIVPS       Z12, Z0, Z11
+	VMULPS       Z11, Z3, Z13
+	VMULPS       Z11, Z5, Z15
+	VFNMADD213PS Z5, Z15, Z12
+	VADDPS       Z3, Z12, Z12
+	VADDPS       Z3, Z4, Z3
+	VMULPS       Z3, Z15, Z3
+	VSUBPS       Z3, Z12, Z3
+	VMULPS       Z11, Z3, Z3
+	VADDPS       Z3, Z15, Z3
+	VMINPS       Z3, Z0, Z4
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z5, Z3
+	VPSUBD.BCST consts<>+2784(SB), Z3, Z3
+	VPANDD      Z7, Z3, Z11
+	VPSRLD      $0x15, Z3, Z3
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z11, Z0, Z12
+	VPERMPS     log_r<>+0(SB), Z3, Z15
+	VMULPS      Z15, Z12, Z12
+	VADDPS.BCST consts<>+672(SB), Z12, Z15
+	VFMADD231PS Z12, Z5, Z15
+	VCVTDQ2PS   Z11, Z5
+	VPERMPS     log_th<>+0(SB), Z3, Z11
+	VPERMPS     log_tl<>+0(SB), Z3, Z3
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z15, Z15, Z12
+	VBROADCASTSS     consts<>+2848(SB), Z16
+	VFMADD213PS.BCST consts<>+2880(SB), Z15, Z16
+	VFMADD231PS.BCST consts<>+2816(SB), Z12, Z16
+	VBROADCASTSS     consts<>+2912(SB), Z17
+	VFMADD213PS.BCST consts<>+2944(SB), Z15, Z17
+	VFMADD231PS      Z16, Z12, Z17
+	VFMADD231PS.BCST consts<>+1056(SB), Z5, Z3
+	VFMADD231PS      Z17, Z12, Z3
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z5, Z11
+	VADDPS           Z15, Z11, Z5
+	VSUBPS           Z5, Z11, Z11
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z11, Z3, Z3
+	VADDPS           Z3, Z5, Z3
+	VADDPS           Z13, Z3, Z3
+	VCVTDQ2PS        Z10, Z5
+	VFMADD231PS      Z8, Z5, Z3
+	VADDPS           Z2, Z3, Z2
+	VPXORD           Z3, Z3, Z3
+	VMULPS           Z2, Z14, Z5
+	VCMPPS           $0x00, Z14, Z3, K1
+	VCMPPS           $0x00, Z2, Z2, K2
+	KANDW            K1, K2, K1
+	VPXORD           Z2, Z2, Z2
+	VBLENDMPS        Z2, Z5, K1, Z2
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_275
+	VMULPS Z4, Z4, Z4
+	JMP    focusdone275
+
+focusnot0_275:
+	CMPQ    CX, $+2
+	JGE     focusnot1_275
+	VMOVAPS Z0, Z4
+	JMP     focusdone275
+
+focusnot1_275:
+	CMPQ CX, $+3
+	JGE  focusnot2_275
+	JMP  focusdone275
+
+focusnot2_275:
+	CMPQ    CX, $+4
+	JGE     focusnot3_275
+	VSQRTPS Z4, Z4
+	JMP     focusdone275
+
+focusnot3_275:
+	CMPQ         CX, $+5
+	JGE          focusnot4_275
+	VSQRTPS      Z4, Z0
+	VMOVAPS      Z4, Z3
+	VFNMADD231PS Z0, Z0, Z3
+	VMULPS.BCST  consts<>+2144(SB), Z0, Z5
+	VMULPS       Z5, Z3, Z3
+	VFMADD231PS  Z0, Z4, Z3
+	VMOVAPS      Z3, Z4
+	JMP          focusdone275
+
+focusnot4_275:
+	CMPQ             CX, $+6
+	JGE              focusnot5_275
+	VSQRTPS          Z4, Z0
+	VMULPS           Z4, Z4, Z3
+	VMOVAPS          Z3, Z5
+	VFMSUB231PS      Z4, Z4, Z5
+	VMOVAPS          Z4, Z7
+	VFNMADD231PS     Z0, Z0, Z7
+	VMULPS           Z7, Z4, Z4
+	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z5
+	VMULPS           Z0, Z5, Z4
+	VFMADD231PS      Z0, Z3, Z4
+	JMP              focusdone275
+
+focusnot5_275:
+	CMPQ        CX, $+7
+	JGE         focusnot6_275
+	VMULPS      Z4, Z4, Z0
+	VMOVAPS     Z0, Z3
+	VFMSUB231PS Z4, Z4, Z3
+	VMULPS      Z4, Z3, Z3
+	VFMADD231PS Z4, Z0, Z3
+	VMOVAPS     Z3, Z4
+	JMP         focusdone275
+
+focusnot6_275:
+	CMPQ        CX, $+8
+	JGE         focusnot7_275
+	VMULPS      Z4, Z4, Z0
+	VFMSUB213PS Z0, Z4, Z4
+	VADDPS      Z0, Z0, Z3
+	VMULPS      Z4, Z3, Z4
+	VFMADD231PS Z0, Z0, Z4
+	JMP         focusdone275
+
+focusnot7_275:
+	CMPQ        CX, $+9
+	JGE         focusnot8_275
+	VMULPS      Z4, Z4, Z0
+	VMOVAPS     Z0, Z3
+	VFMSUB231PS Z4, Z4, Z3
+	VMULPS      Z0, Z0, Z5
+	VADDPS      Z0, Z0, Z7
+	VFMSUB213PS Z5, Z0, Z0
+	VFMADD231PS Z3, Z7, Z0
+	VMULPS      Z4, Z0, Z0
+	VFMADD231PS Z4, Z5, Z0
+	VMOVAPS     Z0, Z4
+	JMP         focusdone275
+
+focusnot8_275:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z3
+	VBROADCASTSS 8(AX), Z5
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z4, Z10
+	VPSRLD      $0x17, Z10, Z11
+	VPSRLD      $0x14, Z10, Z12
+	VPANDD.BCST consts<>+1280(SB), Z10, Z10
+	VPADDD.BCST consts<>+1312(SB), Z10, Z10
+	VCVTDQ2PS   Z11, Z13
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+672(SB), Z14, Z10
+	VMULPS.BCST      consts<>+1344(SB), Z10, Z14
+	VMOVAPS          Z10, Z15
+	VFMADD231PS      Z14, Z10, Z15
+	VSUBPS           Z15, Z10, Z16
+	VFMADD231PS      Z14, Z10, Z16
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     consts<>+1376(SB), Z17
+	VFMADD213PS.BCST consts<>+1408(SB), Z10, Z17
+	VFMADD213PS.BCST consts<>+1440(SB), Z10, Z17
+	VFMADD213PS.BCST consts<>+1472(SB), Z10, Z17
+	VFMADD213PS.BCST consts<>+1504(SB), Z10, Z17
+	VMULPS           Z10, Z14, Z10
+	VFMADD231PS      Z17, Z10, Z16
+	VADDPS           Z16, Z15, Z10
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z12, Z14
+	VADDPS      Z14, Z13, Z13
+	VMULPS      Z13, Z0, Z14
+	VFMSUB213PS Z14, Z0, Z13
+	VFMADD213PS Z14, Z3, Z10
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z10, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z17
+	VSUBPS      Z17, Z14, Z14
+	VFMADD231PS Z15, Z3, Z14
+	VPERMPS     pow_tl<>+0(SB), Z12, Z12
+	VFMADD231PS Z12, Z0, Z13
+	VFMADD231PS Z15, Z5, Z13
+	VFMADD231PS Z16, Z3, Z13
+	VADDPS      Z13, Z14, Z12
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z13
+	VFMADD213PS.BCST consts<>+1600(SB), Z12, Z13
+	VFMADD213PS.BCST consts<>+1632(SB), Z12, Z13
+	VMULPS           Z12, Z12, Z14
+	VMULPS           Z13, Z14, Z13
+	VFMADD231PS      Z8, Z12, Z13
+	VPERMPS          pow_exp_hi<>+0(SB), Z10, Z12
+	VPERMPS          pow_exp_lo<>+0(SB), Z10, Z14
+	VFMADD231PS      Z13, Z12, Z14
+
+	// times 2^k
+	VADDPS Z14, Z12, Z12
+	VPSLLD $0x14, Z10, Z13
+	VPANDD Z7, Z13, Z7
+	VPADDD Z7, Z12, Z7
+
+	// x or result out of range?
+	VPANDND      Z11, Z9, Z9
+	VPXORD.BCST  consts<>+1728(SB), Z10, Z10
+	VBROADCASTSS consts<>+1696(SB), Z11
+	VPANDND      Z10, Z11, Z10
+	VPORD        Z10, Z9, Z9
+	VPTESTMD     Z9, Z9, K1
+	KORTESTW     K1, K1
+	JNE          focushard0_275
+	VMOVAPS      Z7, Z4
+	JMP          focuseasy0_275
+
+focushard0_275:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z4, Z7
+	VPSUBD.BCST  consts<>+1248(SB), Z7, Z9
+	VCVTDQ2PS    Z7, Z10
+	VPSUBD.BCST  consts<>+1760(SB), Z10, Z10
+	VBROADCASTSS consts<>+1120(SB), Z11
+	VPCMPD       $0x06, Z7, Z11, K1
+	VBLENDMPS    Z10, Z9, K1, Z9
+	VPSRAD       $0x17, Z9, Z10
+	VPSRLD       $0x14, Z9, Z11
+	VPANDD.BCST  consts<>+1280(SB), Z9, Z9
+	VPADDD.BCST  consts<>+1312(SB), Z9, Z9
+	VCVTDQ2PS    Z10, Z10
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z11, Z12
+	VFMADD213PS.BCST consts<>+672(SB), Z12, Z9
+	VMULPS.BCST      consts<>+1344(SB), Z9, Z12
+	VMOVAPS          Z9, Z13
+	VFMADD231PS      Z12, Z9, Z13
+	VSUBPS           Z13, Z9, Z14
+	VFMADD231PS      Z12, Z9, Z14
+	VMULPS           Z9, Z9, Z12
+	VBROADCASTSS     consts<>+1376(SB), Z15
+	VFMADD213PS.BCST consts<>+1408(SB), Z9, Z15
+	VFMADD213PS.BCST consts<>+1440(SB), Z9, Z15
+	VFMADD213PS.BCST consts<>+1472(SB), Z9, Z15
+	VFMADD213PS.BCST consts<>+1504(SB), Z9, Z15
+	VMULPS           Z9, Z12, Z9
+	VFMADD231PS      Z15, Z9, Z14
+	VADDPS           Z14, Z13, Z9
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z11, Z12
+	VADDPS      Z12, Z10, Z10
+	VMULPS      Z10, Z0, Z12
+	VFMSUB213PS Z12, Z0, Z10
+	VFMADD213PS Z12, Z3, Z9
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z9, Z15
+	VSUBPS.BCST consts<>+1536(SB), Z15, Z16
+	VSUBPS      Z16, Z12, Z12
+	VFMADD231PS Z13, Z3, Z12
+	VPERMPS     pow_tl<>+0(SB), Z11, Z11
+	VFMADD231PS Z11, Z0, Z10
+	VFMADD231PS Z13, Z5, Z10
+	VFMADD231PS Z14, Z3, Z10
+	VADDPS      Z10, Z12, Z3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z5
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z5
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z5
+	VMULPS           Z3, Z3, Z10
+	VMULPS           Z5, Z10, Z5
+	VFMADD231PS      Z8, Z3, Z5
+	VPERMPS          pow_full_hi<>+0(SB), Z15, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z15, Z8
+	VFMADD231PS      Z5, Z3, Z8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z15, Z5
+	VPSRAD       $0x03, Z5, Z5
+	VADDPS       Z8, Z3, Z10
+	VPSLLD       $0x17, Z5, Z11
+	VPADDD       Z11, Z10, Z11
+	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z12, Z12, Z12
+	VPMINSD      Z12, Z5, Z5
+	VBROADCASTSS consts<>+1792(SB), Z12
+	VPSUBD       Z5, Z12, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VADDPS       Z3, Z5, Z12
+	VSUBPS       Z5, Z12, Z13
+	VSUBPS       Z13, Z3, Z3
+	VADDPS       Z8, Z3, Z3
+	VADDPS       Z3, Z12, Z3
+	VCMPPS       $0x11, Z5, Z10, K1
+	VPSUBD       Z5, Z3, Z3
+	VBLENDMPS    Z3, Z11, K1, Z3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z5
+	VCMPPS         $0x11, Z9, Z5, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z9, K1
+	VPXORD         Z5, Z5, Z5
+	VBLENDMPS      Z5, Z3, K1, Z3
+	VPXORD         Z5, Z5, Z5
+	VPCMPD         $0x00, Z5, Z7, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z5, Z5, Z5
+	VBLENDMPS.BCST consts<>+928(SB), Z5, K2, Z5
+	VBLENDMPS      Z5, Z3, K1, Z3
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z7, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z5
+	VBLENDMPS      Z0, Z5, K2, Z0
+	VBLENDMPS      Z0, Z3, K1, Z0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Z3
+	VPANDD       Z3, Z4, Z3
+	VPORD        Z3, Z0, Z0
+	VPXORD       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z7, K1
+	VBROADCASTSS consts<>+928(SB), Z3
+	VPCMPD       $0x06, Z7, Z3, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(AX), Z3
+	VPANDD       Z3, Z4, Z3
+	VPXORD       Z4, Z4, Z4
+	VPCMPD       $0x06, Z3, Z4, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z7, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z0, K1, Z4
+
+focuseasy0_275:
+focusdone275:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, Z6, Z2, K1
+	VMULPS    Z4, Z2, Z0
+	VBLENDMPS Z0, Z2, K1, Z0
+	VPMINUD   Z1, Z0, Z0
+	MOVQ      losses+0(FP), AX
+	VMOVSS    X0, (AX)
+	VZEROUPPER
+	RET
+
 // func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $544-32
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
+	MOVQ    n+16(FP), AX
+	CMPQ    AX, $+2
+	JLT     sole
 	MOVQ    n+16(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    sums+8(FP), DX
@@ -41698,33 +39854,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_279
+	JGE    focusnot0_291
 	VMULPS Y5, Y5, Y5
 	VMULPS Y6, Y6, Y6
-	JMP    focusdone279
+	JMP    focusdone291
 
-focusnot0_279:
+focusnot0_291:
 	CMPQ    SI, $+2
-	JGE     focusnot1_279
+	JGE     focusnot1_291
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	JMP     focusdone279
+	JMP     focusdone291
 
-focusnot1_279:
+focusnot1_291:
 	CMPQ SI, $+3
-	JGE  focusnot2_279
-	JMP  focusdone279
+	JGE  focusnot2_291
+	JMP  focusdone291
 
-focusnot2_279:
+focusnot2_291:
 	CMPQ    SI, $+4
-	JGE     focusnot3_279
+	JGE     focusnot3_291
 	VSQRTPS Y5, Y5
 	VSQRTPS Y6, Y6
-	JMP     focusdone279
+	JMP     focusdone291
 
-focusnot3_279:
+focusnot3_291:
 	CMPQ         SI, $+5
-	JGE          focusnot4_279
+	JGE          focusnot4_291
 	VSQRTPS      Y5, Y2
 	VMOVAPS      Y5, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -41739,11 +39895,11 @@ focusnot3_279:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y6, Y3
 	VMOVAPS      Y3, Y6
-	JMP          focusdone279
+	JMP          focusdone291
 
-focusnot4_279:
+focusnot4_291:
 	CMPQ         SI, $+6
-	JGE          focusnot5_279
+	JGE          focusnot5_291
 	VSQRTPS      Y5, Y2
 	VMULPS       Y5, Y5, Y3
 	VMOVAPS      Y3, Y4
@@ -41764,11 +39920,11 @@ focusnot4_279:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y4
 	VMULPS       Y2, Y4, Y6
 	VFMADD231PS  Y2, Y3, Y6
-	JMP          focusdone279
+	JMP          focusdone291
 
-focusnot5_279:
+focusnot5_291:
 	CMPQ        SI, $+7
-	JGE         focusnot6_279
+	JGE         focusnot6_291
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -41781,11 +39937,11 @@ focusnot5_279:
 	VMULPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y2, Y3
 	VMOVAPS     Y3, Y6
-	JMP         focusdone279
+	JMP         focusdone291
 
-focusnot6_279:
+focusnot6_291:
 	CMPQ        SI, $+8
-	JGE         focusnot7_279
+	JGE         focusnot7_291
 	VMULPS      Y5, Y5, Y2
 	VFMSUB213PS Y2, Y5, Y5
 	VADDPS      Y2, Y2, Y3
@@ -41796,11 +39952,11 @@ focusnot6_279:
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y6, Y3, Y6
 	VFMADD231PS Y2, Y2, Y6
-	JMP         focusdone279
+	JMP         focusdone291
 
-focusnot7_279:
+focusnot7_291:
 	CMPQ        SI, $+9
-	JGE         focusnot8_279
+	JGE         focusnot8_291
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -41821,9 +39977,9 @@ focusnot7_279:
 	VMULPS      Y6, Y2, Y2
 	VFMADD231PS Y6, Y4, Y2
 	VMOVAPS     Y2, Y6
-	JMP         focusdone279
+	JMP         focusdone291
 
-focusnot8_279:
+focusnot8_291:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y6, 512(SP)
 	VBROADCASTSS (DI), Y0
@@ -41899,11 +40055,11 @@ focusnot8_279:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_279
+	JNE     focushard0_291
 	VMOVAPS Y6, Y5
-	JMP     focuseasy0_279
+	JMP     focuseasy0_291
 
-focushard0_279:
+focushard0_291:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -42024,7 +40180,7 @@ focushard0_279:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
 
-focuseasy0_279:
+focuseasy0_291:
 	VMOVUPS      512(SP), Y6
 	VMOVUPS      Y5, 512(SP)
 	VBROADCASTSS (DI), Y0
@@ -42100,11 +40256,11 @@ focuseasy0_279:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard1_279
+	JNE     focushard1_291
 	VMOVAPS Y5, Y6
-	JMP     focuseasy1_279
+	JMP     focuseasy1_291
 
-focushard1_279:
+focushard1_291:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y6, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -42225,12 +40381,12 @@ focushard1_279:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
 
-focuseasy1_279:
+focuseasy1_291:
 	VMOVUPS 512(SP), Y5
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone279:
+focusdone291:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y2
 	VMOVUPS   480(SP), Y4
@@ -42424,30 +40580,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_280
+	JGE    focusnot0_292
 	VMULPS Y5, Y5, Y5
-	JMP    focusdone280
+	JMP    focusdone292
 
-focusnot0_280:
+focusnot0_292:
 	CMPQ    SI, $+2
-	JGE     focusnot1_280
+	JGE     focusnot1_292
 	VMOVAPS Y0, Y5
-	JMP     focusdone280
+	JMP     focusdone292
 
-focusnot1_280:
+focusnot1_292:
 	CMPQ SI, $+3
-	JGE  focusnot2_280
-	JMP  focusdone280
+	JGE  focusnot2_292
+	JMP  focusdone292
 
-focusnot2_280:
+focusnot2_292:
 	CMPQ    SI, $+4
-	JGE     focusnot3_280
+	JGE     focusnot3_292
 	VSQRTPS Y5, Y5
-	JMP     focusdone280
+	JMP     focusdone292
 
-focusnot3_280:
+focusnot3_292:
 	CMPQ         SI, $+5
-	JGE          focusnot4_280
+	JGE          focusnot4_292
 	VSQRTPS      Y5, Y2
 	VMOVAPS      Y5, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -42455,11 +40611,11 @@ focusnot3_280:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y5, Y3
 	VMOVAPS      Y3, Y5
-	JMP          focusdone280
+	JMP          focusdone292
 
-focusnot4_280:
+focusnot4_292:
 	CMPQ         SI, $+6
-	JGE          focusnot5_280
+	JGE          focusnot5_292
 	VSQRTPS      Y5, Y2
 	VMULPS       Y5, Y5, Y3
 	VMOVAPS      Y3, Y4
@@ -42470,32 +40626,32 @@ focusnot4_280:
 	VFMADD231PS  consts<>+2144(SB), Y5, Y4
 	VMULPS       Y2, Y4, Y5
 	VFMADD231PS  Y2, Y3, Y5
-	JMP          focusdone280
+	JMP          focusdone292
 
-focusnot5_280:
+focusnot5_292:
 	CMPQ        SI, $+7
-	JGE         focusnot6_280
+	JGE         focusnot6_292
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
 	VMULPS      Y5, Y3, Y3
 	VFMADD231PS Y5, Y2, Y3
 	VMOVAPS     Y3, Y5
-	JMP         focusdone280
+	JMP         focusdone292
 
-focusnot6_280:
+focusnot6_292:
 	CMPQ        SI, $+8
-	JGE         focusnot7_280
+	JGE         focusnot7_292
 	VMULPS      Y5, Y5, Y2
 	VFMSUB213PS Y2, Y5, Y5
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y5, Y3, Y5
 	VFMADD231PS Y2, Y2, Y5
-	JMP         focusdone280
+	JMP         focusdone292
 
-focusnot7_280:
+focusnot7_292:
 	CMPQ        SI, $+9
-	JGE         focusnot8_280
+	JGE         focusnot8_292
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -42506,9 +40662,9 @@ focusnot7_280:
 	VMULPS      Y5, Y2, Y2
 	VFMADD231PS Y5, Y4, Y2
 	VMOVAPS     Y2, Y5
-	JMP         focusdone280
+	JMP         focusdone292
 
-focusnot8_280:
+focusnot8_292:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Y0
 	VBROADCASTSS 4(DI), Y1
@@ -42583,11 +40739,11 @@ focusnot8_280:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_280
+	JNE     focushard0_292
 	VMOVAPS Y6, Y5
-	JMP     focuseasy0_280
+	JMP     focuseasy0_292
 
-focushard0_280:
+focushard0_292:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -42708,11 +40864,11 @@ focushard0_280:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
 
-focuseasy0_280:
+focuseasy0_292:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone280:
+focusdone292:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
@@ -42756,6 +40912,467 @@ done:
 	VZEROUPPER
 	RET
 
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Y2
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Y3
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Y4
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Y5
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Y6
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND     consts<>+32(SB), Y4, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y4, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
+	VBLENDVPS Y8, Y2, Y1, Y2
+	VMAXPS    Y4, Y5, Y4
+	VCMPPS    $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS Y4, Y1, Y2, Y2
+	VMOVUPS   Y2, (SP)
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y7, Y5, Y2
+	VMOVUPS      consts<>+2336(SB), Y4
+	VMINPS       Y2, Y4, Y4
+	VMOVUPS      consts<>+2304(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x11, Y4, Y2, Y5
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, (SP), Y7, Y7
+	VPAND        Y5, Y7, Y5
+	VSUBPS       Y2, Y4, Y2
+	VPAND        Y2, Y5, Y2
+	VMOVUPS      Y2, 32(SP)
+	VMOVUPS      consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+2368(SB), Y4, Y2
+	VSUBPS       consts<>+2368(SB), Y2, Y5
+	VPSUBD       consts<>+2368(SB), Y2, Y2
+	VPSUBD       Y2, Y3, Y2
+	VMOVUPS      Y2, 64(SP)
+	VFNMADD231PS consts<>+160(SB), Y5, Y4
+	VFNMADD231PS consts<>+192(SB), Y5, Y4
+	VMOVUPS      consts<>+2464(SB), Y2
+	VFMADD213PS  consts<>+2496(SB), Y4, Y2
+	VFMADD213PS  consts<>+2528(SB), Y4, Y2
+	VFMADD213PS  consts<>+2560(SB), Y4, Y2
+	VFMADD213PS  consts<>+2592(SB), Y4, Y2
+	VFMADD213PS  Y0, Y4, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VSUBPS       Y3, Y0, Y5
+	VFMADD231PS  Y2, Y4, Y5
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y3, Y0, Y2
+	VMULPS       (SP), Y2, Y4
+	VFNMADD213PS (SP), Y4, Y3
+	VMULPS       Y5, Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VPSRLD       $0x17, Y4, Y3
+	VPSUBD       consts<>+2720(SB), Y3, Y3
+	VPADDD       64(SP), Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPMAXSD      Y5, Y3, Y3
+	VMOVUPS      64(SP), Y5
+	VPSUBD       Y3, Y5, Y5
+	VPMAXSD      consts<>+2752(SB), Y5, Y5
+	VMOVUPS      Y3, 96(SP)
+	VPSRAD       $0x01, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y3, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y4, Y0, Y3
+	VMINPS       Y4, Y0, Y5
+	VADDPS       Y5, Y3, Y7
+	VSUBPS       Y3, Y7, Y3
+	VSUBPS       Y3, Y5, Y3
+	VDIVPS       Y7, Y0, Y5
+	VMULPS       Y5, Y2, Y8
+	VMOVUPS      Y8, 128(SP)
+	VMULPS       Y5, Y4, Y8
+	VFNMADD213PS Y4, Y8, Y7
+	VADDPS       Y2, Y7, Y7
+	VADDPS       Y2, Y3, Y2
+	VMULPS       Y2, Y8, Y2
+	VSUBPS       Y2, Y7, Y2
+	VMULPS       Y5, Y2, Y2
+	VADDPS       Y2, Y8, Y2
+	VMINPS       Y2, Y0, Y2
+	VMOVUPS      Y2, 160(SP)
+	VMOVUPS      Y5, 192(SP)
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y4, Y2
+	VPSUBD consts<>+2784(SB), Y2, Y2
+	VPAND  consts<>+640(SB), Y2, Y3
+	VPSRLD $0x15, Y2, Y2
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y3, Y0, Y5
+	VMOVUPS     log_r<>+0(SB), Y7
+	VPERMILPS   Y2, Y7, Y7
+	VMULPS      Y7, Y5, Y5
+	VADDPS      consts<>+672(SB), Y5, Y7
+	VFMADD231PS Y5, Y4, Y7
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y2, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y2, Y5, Y2
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y7, Y7, Y5
+	VMOVUPS     consts<>+2848(SB), Y8
+	VFMADD213PS consts<>+2880(SB), Y7, Y8
+	VFMADD231PS consts<>+2816(SB), Y5, Y8
+	VMOVUPS     consts<>+2912(SB), Y9
+	VFMADD213PS consts<>+2944(SB), Y7, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VFMADD231PS consts<>+1056(SB), Y3, Y2
+	VFMADD231PS Y9, Y5, Y2
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y3, Y4
+	VADDPS      Y7, Y4, Y3
+	VSUBPS      Y3, Y4, Y4
+	VADDPS      Y7, Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      128(SP), Y2, Y2
+	VMOVUPS     96(SP), Y3
+	VCVTDQ2PS   Y3, Y3
+	VFMADD231PS consts<>+160(SB), Y3, Y2
+	VADDPS      32(SP), Y2, Y2
+	VPXOR       Y3, Y3, Y3
+	VMULPS      Y2, Y6, Y4
+	VCMPPS      $0x00, Y6, Y3, Y3
+	VCMPPS      $0x00, Y2, Y2, Y2
+	VPAND       Y3, Y2, Y2
+	VPANDN      Y4, Y2, Y2
+	VMOVUPS     Y2, 224(SP)
+	VMOVUPS     160(SP), Y2
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_293
+	VMULPS Y2, Y2, Y2
+	JMP    focusdone293
+
+focusnot0_293:
+	CMPQ    CX, $+2
+	JGE     focusnot1_293
+	VMOVAPS Y0, Y2
+	JMP     focusdone293
+
+focusnot1_293:
+	CMPQ CX, $+3
+	JGE  focusnot2_293
+	JMP  focusdone293
+
+focusnot2_293:
+	CMPQ    CX, $+4
+	JGE     focusnot3_293
+	VSQRTPS Y2, Y2
+	JMP     focusdone293
+
+focusnot3_293:
+	CMPQ         CX, $+5
+	JGE          focusnot4_293
+	VSQRTPS      Y2, Y0
+	VMOVAPS      Y2, Y3
+	VFNMADD231PS Y0, Y0, Y3
+	VMULPS       consts<>+2144(SB), Y0, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y0, Y2, Y3
+	VMOVAPS      Y3, Y2
+	JMP          focusdone293
+
+focusnot4_293:
+	CMPQ         CX, $+6
+	JGE          focusnot5_293
+	VSQRTPS      Y2, Y0
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y2, Y2, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS Y0, Y0, Y5
+	VMULPS       Y5, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y4
+	VMULPS       Y0, Y4, Y2
+	VFMADD231PS  Y0, Y3, Y2
+	JMP          focusdone293
+
+focusnot5_293:
+	CMPQ        CX, $+7
+	JGE         focusnot6_293
+	VMULPS      Y2, Y2, Y0
+	VMOVAPS     Y0, Y3
+	VFMSUB231PS Y2, Y2, Y3
+	VMULPS      Y2, Y3, Y3
+	VFMADD231PS Y2, Y0, Y3
+	VMOVAPS     Y3, Y2
+	JMP         focusdone293
+
+focusnot6_293:
+	CMPQ        CX, $+8
+	JGE         focusnot7_293
+	VMULPS      Y2, Y2, Y0
+	VFMSUB213PS Y0, Y2, Y2
+	VADDPS      Y0, Y0, Y3
+	VMULPS      Y2, Y3, Y2
+	VFMADD231PS Y0, Y0, Y2
+	JMP         focusdone293
+
+focusnot7_293:
+	CMPQ        CX, $+9
+	JGE         focusnot8_293
+	VMULPS      Y2, Y2, Y0
+	VMOVAPS     Y0, Y3
+	VFMSUB231PS Y2, Y2, Y3
+	VMULPS      Y0, Y0, Y4
+	VADDPS      Y0, Y0, Y5
+	VFMSUB213PS Y4, Y0, Y0
+	VFMADD231PS Y3, Y5, Y0
+	VMULPS      Y2, Y0, Y0
+	VFMADD231PS Y2, Y4, Y0
+	VMOVAPS     Y0, Y2
+	JMP         focusdone293
+
+focusnot8_293:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y3
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y2, Y4
+	VPSRLD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y6, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y8
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y8, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y8, Y4, Y10
+	VMULPS      Y4, Y4, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y8, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y6, Y8
+	VADDPS      Y8, Y7, Y7
+	VMULPS      Y7, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y7
+	VFMADD213PS Y8, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      Y11, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y7
+	VFMADD231PS Y9, Y3, Y7
+	VFMADD231PS Y10, Y1, Y7
+	VADDPS      Y7, Y8, Y6
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y7
+	VFMADD213PS consts<>+1600(SB), Y6, Y7
+	VFMADD213PS consts<>+1632(SB), Y6, Y7
+	VMULPS      Y6, Y6, Y8
+	VMULPS      Y7, Y8, Y7
+	VFMADD231PS consts<>+160(SB), Y6, Y7
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y6
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y8
+	VFMADD231PS Y7, Y6, Y8
+
+	// times 2^k
+	VADDPS Y8, Y6, Y6
+	VPSLLD $0x14, Y4, Y7
+	VPAND  consts<>+640(SB), Y7, Y7
+	VPADDD Y7, Y6, Y6
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y7
+	VPANDN  Y5, Y7, Y5
+	VPXOR   consts<>+1728(SB), Y4, Y4
+	VMOVUPS consts<>+1696(SB), Y7
+	VPANDN  Y4, Y7, Y4
+	VPOR    Y4, Y5, Y4
+	VPTEST  Y4, Y4
+	JNE     focushard0_293
+	VMOVAPS Y6, Y2
+	JMP     focuseasy0_293
+
+focushard0_293:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y1, Y3
+	VFMADD213PS consts<>+1632(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y1, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y1, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y1, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y1, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Y1
+	VPAND        Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y1, Y3, Y1
+	VBROADCASTSS 16(AX), Y3
+	VPAND        Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y2
+
+focuseasy0_293:
+	VMOVUPS consts<>+608(SB), Y1
+
+focusdone293:
+	// loss = (alpha l) q^gamma
+	VMOVUPS   224(SP), Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y3
+	VMULPS    Y2, Y0, Y2
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VPMINUD   Y1, Y0, Y0
+	MOVQ      losses+0(FP), AX
+	VMOVSS    X0, (AX)
+	VZEROUPPER
+	RET
+
 // func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
@@ -42765,6 +41382,9 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2336(SB), Z3
 	VBROADCASTSS consts<>+2304(SB), Z4
 	VBROADCASTSS consts<>+2976(SB), Z5
+	MOVQ         n+16(FP), AX
+	CMPQ         AX, $+2
+	JLT          sole
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -43059,33 +41679,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_293
+	JGE    focusnot0_312
 	VMULPS Z16, Z16, Z16
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone293
+	JMP    focusdone312
 
-focusnot0_293:
+focusnot0_312:
 	CMPQ    SI, $+2
-	JGE     focusnot1_293
+	JGE     focusnot1_312
 	VMOVAPS Z0, Z16
 	VMOVAPS Z0, Z17
-	JMP     focusdone293
+	JMP     focusdone312
 
-focusnot1_293:
+focusnot1_312:
 	CMPQ SI, $+3
-	JGE  focusnot2_293
-	JMP  focusdone293
+	JGE  focusnot2_312
+	JMP  focusdone312
 
-focusnot2_293:
+focusnot2_312:
 	CMPQ    SI, $+4
-	JGE     focusnot3_293
+	JGE     focusnot3_312
 	VSQRTPS Z16, Z16
 	VSQRTPS Z17, Z17
-	JMP     focusdone293
+	JMP     focusdone312
 
-focusnot3_293:
+focusnot3_312:
 	CMPQ         SI, $+5
-	JGE          focusnot4_293
+	JGE          focusnot4_312
 	VSQRTPS      Z16, Z7
 	VMOVAPS      Z16, Z12
 	VFNMADD231PS Z7, Z7, Z12
@@ -43100,11 +41720,11 @@ focusnot3_293:
 	VMULPS       Z14, Z12, Z12
 	VFMADD231PS  Z7, Z17, Z12
 	VMOVAPS      Z12, Z17
-	JMP          focusdone293
+	JMP          focusdone312
 
-focusnot4_293:
+focusnot4_312:
 	CMPQ             SI, $+6
-	JGE              focusnot5_293
+	JGE              focusnot5_312
 	VSQRTPS          Z16, Z7
 	VMULPS           Z16, Z16, Z12
 	VMOVAPS          Z12, Z14
@@ -43125,11 +41745,11 @@ focusnot4_293:
 	VFMADD231PS.BCST consts<>+2144(SB), Z17, Z14
 	VMULPS           Z7, Z14, Z17
 	VFMADD231PS      Z7, Z12, Z17
-	JMP              focusdone293
+	JMP              focusdone312
 
-focusnot5_293:
+focusnot5_312:
 	CMPQ        SI, $+7
-	JGE         focusnot6_293
+	JGE         focusnot6_312
 	VMULPS      Z16, Z16, Z7
 	VMOVAPS     Z7, Z12
 	VFMSUB231PS Z16, Z16, Z12
@@ -43142,11 +41762,11 @@ focusnot5_293:
 	VMULPS      Z17, Z12, Z12
 	VFMADD231PS Z17, Z7, Z12
 	VMOVAPS     Z12, Z17
-	JMP         focusdone293
+	JMP         focusdone312
 
-focusnot6_293:
+focusnot6_312:
 	CMPQ        SI, $+8
-	JGE         focusnot7_293
+	JGE         focusnot7_312
 	VMULPS      Z16, Z16, Z7
 	VFMSUB213PS Z7, Z16, Z16
 	VADDPS      Z7, Z7, Z12
@@ -43157,11 +41777,11 @@ focusnot6_293:
 	VADDPS      Z7, Z7, Z12
 	VMULPS      Z17, Z12, Z17
 	VFMADD231PS Z7, Z7, Z17
-	JMP         focusdone293
+	JMP         focusdone312
 
-focusnot7_293:
+focusnot7_312:
 	CMPQ        SI, $+9
-	JGE         focusnot8_293
+	JGE         focusnot8_312
 	VMULPS      Z16, Z16, Z7
 	VMOVAPS     Z7, Z12
 	VFMSUB231PS Z16, Z16, Z12
@@ -43182,9 +41802,9 @@ focusnot7_293:
 	VMULPS      Z17, Z7, Z7
 	VFMADD231PS Z17, Z14, Z7
 	VMOVAPS     Z7, Z17
-	JMP         focusdone293
+	JMP         focusdone312
 
-focusnot8_293:
+focusnot8_312:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z7
 	VBROADCASTSS 4(R8), Z12
@@ -43260,11 +41880,11 @@ focusnot8_293:
 	VPORD        Z18, Z20, Z18
 	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_293
+	JNE          focushard0_312
 	VMOVAPS      Z21, Z16
-	JMP          focuseasy0_293
+	JMP          focuseasy0_312
 
-focushard0_293:
+focushard0_312:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z16, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
@@ -43387,7 +42007,7 @@ focushard0_293:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z7, K1, Z16
 
-focuseasy0_293:
+focuseasy0_312:
 	VBROADCASTSS (R8), Z7
 	VBROADCASTSS 4(R8), Z12
 	VBROADCASTSS 8(R8), Z14
@@ -43462,11 +42082,11 @@ focuseasy0_293:
 	VPORD        Z18, Z20, Z18
 	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
-	JNE          focushard1_293
+	JNE          focushard1_312
 	VMOVAPS      Z21, Z17
-	JMP          focuseasy1_293
+	JMP          focuseasy1_312
 
-focushard1_293:
+focushard1_312:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
@@ -43589,8 +42209,8 @@ focushard1_293:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z7, K1, Z17
 
-focuseasy1_293:
-focusdone293:
+focuseasy1_312:
+focusdone312:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K1
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z19, K2
@@ -43827,30 +42447,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_294
+	JGE    focusnot0_313
 	VMULPS Z14, Z14, Z14
-	JMP    focusdone294
+	JMP    focusdone313
 
-focusnot0_294:
+focusnot0_313:
 	CMPQ    SI, $+2
-	JGE     focusnot1_294
+	JGE     focusnot1_313
 	VMOVAPS Z0, Z14
-	JMP     focusdone294
+	JMP     focusdone313
 
-focusnot1_294:
+focusnot1_313:
 	CMPQ SI, $+3
-	JGE  focusnot2_294
-	JMP  focusdone294
+	JGE  focusnot2_313
+	JMP  focusdone313
 
-focusnot2_294:
+focusnot2_313:
 	CMPQ    SI, $+4
-	JGE     focusnot3_294
+	JGE     focusnot3_313
 	VSQRTPS Z14, Z14
-	JMP     focusdone294
+	JMP     focusdone313
 
-focusnot3_294:
+focusnot3_313:
 	CMPQ         SI, $+5
-	JGE          focusnot4_294
+	JGE          focusnot4_313
 	VSQRTPS      Z14, Z8
 	VMOVAPS      Z14, Z12
 	VFNMADD231PS Z8, Z8, Z12
@@ -43858,11 +42478,11 @@ focusnot3_294:
 	VMULPS       Z13, Z12, Z12
 	VFMADD231PS  Z8, Z14, Z12
 	VMOVAPS      Z12, Z14
-	JMP          focusdone294
+	JMP          focusdone313
 
-focusnot4_294:
+focusnot4_313:
 	CMPQ             SI, $+6
-	JGE              focusnot5_294
+	JGE              focusnot5_313
 	VSQRTPS          Z14, Z8
 	VMULPS           Z14, Z14, Z12
 	VMOVAPS          Z12, Z13
@@ -43873,32 +42493,32 @@ focusnot4_294:
 	VFMADD231PS.BCST consts<>+2144(SB), Z14, Z13
 	VMULPS           Z8, Z13, Z14
 	VFMADD231PS      Z8, Z12, Z14
-	JMP              focusdone294
+	JMP              focusdone313
 
-focusnot5_294:
+focusnot5_313:
 	CMPQ        SI, $+7
-	JGE         focusnot6_294
+	JGE         focusnot6_313
 	VMULPS      Z14, Z14, Z8
 	VMOVAPS     Z8, Z12
 	VFMSUB231PS Z14, Z14, Z12
 	VMULPS      Z14, Z12, Z12
 	VFMADD231PS Z14, Z8, Z12
 	VMOVAPS     Z12, Z14
-	JMP         focusdone294
+	JMP         focusdone313
 
-focusnot6_294:
+focusnot6_313:
 	CMPQ        SI, $+8
-	JGE         focusnot7_294
+	JGE         focusnot7_313
 	VMULPS      Z14, Z14, Z8
 	VFMSUB213PS Z8, Z14, Z14
 	VADDPS      Z8, Z8, Z12
 	VMULPS      Z14, Z12, Z14
 	VFMADD231PS Z8, Z8, Z14
-	JMP         focusdone294
+	JMP         focusdone313
 
-focusnot7_294:
+focusnot7_313:
 	CMPQ        SI, $+9
-	JGE         focusnot8_294
+	JGE         focusnot8_313
 	VMULPS      Z14, Z14, Z8
 	VMOVAPS     Z8, Z12
 	VFMSUB231PS Z14, Z14, Z12
@@ -43909,9 +42529,9 @@ focusnot7_294:
 	VMULPS      Z14, Z8, Z8
 	VFMADD231PS Z14, Z13, Z8
 	VMOVAPS     Z8, Z14
-	JMP         focusdone294
+	JMP         focusdone313
 
-focusnot8_294:
+focusnot8_313:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z8
 	VBROADCASTSS 4(R8), Z12
@@ -43987,11 +42607,11 @@ focusnot8_294:
 	VPORD        Z15, Z16, Z15
 	VPTESTMD     Z15, Z15, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_294
+	JNE          focushard0_313
 	VMOVAPS      Z17, Z14
-	JMP          focuseasy0_294
+	JMP          focuseasy0_313
 
-focushard0_294:
+focushard0_313:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z14, Z15
 	VPSUBD.BCST  consts<>+1248(SB), Z15, Z16
@@ -44114,8 +42734,8 @@ focushard0_294:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z8, K2, Z14
 
-focuseasy0_294:
-focusdone294:
+focuseasy0_313:
+focusdone313:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K2
 	VMULPS      Z14, Z11, Z8
@@ -44159,11 +42779,506 @@ done:
 	VZEROUPPER
 	RET
 
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Z6
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Z7
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Z8
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Z9
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Z10
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         scale+32(FP), DX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD.BCST consts<>+32(SB), Z8, Z11
+	VCMPPS      $0x11, Z11, Z2, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z11, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z8, K1, Z2
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z9, K1
+	VBLENDMPS   Z6, Z1, K1, Z6
+	VMAXPS      Z8, Z9, Z8
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z8, K1
+	VBLENDMPS   Z1, Z6, K1, Z6
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z2, Z9, Z2
+	VMINPS            Z2, Z3, Z3
+	VMAXPS            Z3, Z4, Z3
+	VCMPPS            $0x11, Z3, Z2, K1
+	VPXORD            Z4, Z4, Z4
+	VCMPPS            $0x11, Z6, Z4, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z2, Z3, Z2
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      consts<>+96(SB), Z4
+	VFMADD213PS.BCST  consts<>+2368(SB), Z3, Z4
+	VSUBPS.BCST       consts<>+2368(SB), Z4, Z8
+	VPSUBD.BCST       consts<>+2368(SB), Z4, Z4
+	VPSUBD            Z4, Z7, Z4
+	VFNMADD231PS.BCST consts<>+160(SB), Z8, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z8, Z3
+	VBROADCASTSS      consts<>+2464(SB), Z7
+	VFMADD213PS.BCST  consts<>+2496(SB), Z3, Z7
+	VFMADD213PS.BCST  consts<>+2528(SB), Z3, Z7
+	VFMADD213PS.BCST  consts<>+2560(SB), Z3, Z7
+	VFMADD213PS.BCST  consts<>+2592(SB), Z3, Z7
+	VFMADD213PS       Z0, Z3, Z7
+	VMOVAPS           Z0, Z8
+	VFMADD231PS       Z7, Z3, Z8
+	VSUBPS            Z8, Z0, Z9
+	VFMADD231PS       Z7, Z3, Z9
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z8, Z0, Z3
+	VMULPS       Z6, Z3, Z7
+	VFNMADD213PS Z6, Z7, Z8
+	VMULPS       Z9, Z7, Z9
+	VSUBPS       Z9, Z8, Z8
+	VMULPS       Z3, Z8, Z3
+	VPSRLD       $0x17, Z7, Z8
+	VPSUBD.BCST  consts<>+2720(SB), Z8, Z8
+	VPADDD       Z4, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPMAXSD      Z9, Z8, Z8
+	VPSUBD       Z8, Z4, Z4
+	VPMAXSD.BCST consts<>+2752(SB), Z4, Z4
+	VPSRAD       $0x01, Z4, Z9
+	VPADDD.BCST  consts<>+1664(SB), Z9, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VPSUBD       Z9, Z4, Z4
+	VPADDD.BCST  consts<>+1664(SB), Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z11, Z7, Z7
+	VMULPS       Z4, Z7, Z7
+	VMULPS       Z11, Z3, Z3
+	VMULPS       Z4, Z3, Z3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z7, Z0, Z4
+	VMINPS       Z7, Z0, Z9
+	VADDPS       Z9, Z4, Z11
+	VSUBPS       Z4, Z11, Z4
+	VSUBPS       Z4, Z9, Z4
+	VDIVPS       Z11, Z0, Z9
+	VMULPS       Z9, Z3, Z12
+	VMULPS       Z9, Z7, Z13
+	VFNMADD213PS Z7, Z13, Z11
+	VADDPS       Z3, Z11, Z11
+	VADDPS       Z3, Z4, Z3
+	VMULPS       Z3, Z13, Z3
+	VSUBPS       Z3, Z11, Z3
+	VMULPS       Z9, Z3, Z3
+	VADDPS       Z3, Z13, Z3
+	VMINPS       Z3, Z0, Z3
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z7, Z4
+	VPSUBD.BCST consts<>+2784(SB), Z4, Z4
+	VPANDD.BCST consts<>+640(SB), Z4, Z11
+	VPSRLD      $0x15, Z4, Z4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z11, Z0, Z13
+	VPERMPS     log_r<>+0(SB), Z4, Z14
+	VMULPS      Z14, Z13, Z13
+	VADDPS.BCST consts<>+672(SB), Z13, Z14
+	VFMADD231PS Z13, Z7, Z14
+	VCVTDQ2PS   Z11, Z7
+	VPERMPS     log_th<>+0(SB), Z4, Z11
+	VPERMPS     log_tl<>+0(SB), Z4, Z4
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z14, Z14, Z13
+	VBROADCASTSS     consts<>+2848(SB), Z15
+	VFMADD213PS.BCST consts<>+2880(SB), Z14, Z15
+	VFMADD231PS.BCST consts<>+2816(SB), Z13, Z15
+	VBROADCASTSS     consts<>+2912(SB), Z16
+	VFMADD213PS.BCST consts<>+2944(SB), Z14, Z16
+	VFMADD231PS      Z15, Z13, Z16
+	VFMADD231PS.BCST consts<>+1056(SB), Z7, Z4
+	VFMADD231PS      Z16, Z13, Z4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z7, Z11
+	VADDPS           Z14, Z11, Z7
+	VSUBPS           Z7, Z11, Z11
+	VADDPS           Z14, Z11, Z11
+	VADDPS           Z11, Z4, Z4
+	VADDPS           Z4, Z7, Z4
+	VADDPS           Z12, Z4, Z4
+	VCVTDQ2PS        Z8, Z7
+	VFMADD231PS.BCST consts<>+160(SB), Z7, Z4
+	VADDPS           Z2, Z4, Z2
+	VPXORD           Z4, Z4, Z4
+	VMULPS           Z2, Z10, Z7
+	VCMPPS           $0x00, Z10, Z4, K1
+	VCMPPS           $0x00, Z2, Z2, K2
+	KANDW            K1, K2, K1
+	VPXORD           Z11, Z11, Z11
+	VBLENDMPS        Z11, Z7, K1, Z7
+
+	// 1 + gamma p_t l / q
+	VPXORD       Z11, Z11, Z11
+	VPCMPD       $0x06, Z11, Z8, K1
+	VPXORD       Z8, Z8, Z8
+	VBLENDMPS    Z8, Z9, K1, Z8
+	VCMPPS       $0x00, Z3, Z4, K1
+	VDIVPS       Z3, Z2, Z2
+	VBLENDMPS    Z0, Z2, K1, Z2
+	VCMPPS       $0x00, Z4, Z8, K1
+	VMULPS       Z2, Z8, Z2
+	VPXORD       Z4, Z4, Z4
+	VBLENDMPS    Z4, Z2, K1, Z2
+	VBROADCASTSS 8(AX), Z4
+	VFMADD213PS  Z0, Z2, Z4
+	VMOVAPS      Z3, Z11
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_314
+	VMULPS Z11, Z11, Z11
+	JMP    focusdone314
+
+focusnot0_314:
+	CMPQ    CX, $+2
+	JGE     focusnot1_314
+	VMOVAPS Z0, Z11
+	JMP     focusdone314
+
+focusnot1_314:
+	CMPQ CX, $+3
+	JGE  focusnot2_314
+	JMP  focusdone314
+
+focusnot2_314:
+	CMPQ    CX, $+4
+	JGE     focusnot3_314
+	VSQRTPS Z11, Z11
+	JMP     focusdone314
+
+focusnot3_314:
+	CMPQ         CX, $+5
+	JGE          focusnot4_314
+	VSQRTPS      Z11, Z2
+	VMOVAPS      Z11, Z8
+	VFNMADD231PS Z2, Z2, Z8
+	VMULPS.BCST  consts<>+2144(SB), Z2, Z9
+	VMULPS       Z9, Z8, Z8
+	VFMADD231PS  Z2, Z11, Z8
+	VMOVAPS      Z8, Z11
+	JMP          focusdone314
+
+focusnot4_314:
+	CMPQ             CX, $+6
+	JGE              focusnot5_314
+	VSQRTPS          Z11, Z2
+	VMULPS           Z11, Z11, Z8
+	VMOVAPS          Z8, Z9
+	VFMSUB231PS      Z11, Z11, Z9
+	VMOVAPS          Z11, Z12
+	VFNMADD231PS     Z2, Z2, Z12
+	VMULPS           Z12, Z11, Z11
+	VFMADD231PS.BCST consts<>+2144(SB), Z11, Z9
+	VMULPS           Z2, Z9, Z11
+	VFMADD231PS      Z2, Z8, Z11
+	JMP              focusdone314
+
+focusnot5_314:
+	CMPQ        CX, $+7
+	JGE         focusnot6_314
+	VMULPS      Z11, Z11, Z2
+	VMOVAPS     Z2, Z8
+	VFMSUB231PS Z11, Z11, Z8
+	VMULPS      Z11, Z8, Z8
+	VFMADD231PS Z11, Z2, Z8
+	VMOVAPS     Z8, Z11
+	JMP         focusdone314
+
+focusnot6_314:
+	CMPQ        CX, $+8
+	JGE         focusnot7_314
+	VMULPS      Z11, Z11, Z2
+	VFMSUB213PS Z2, Z11, Z11
+	VADDPS      Z2, Z2, Z8
+	VMULPS      Z11, Z8, Z11
+	VFMADD231PS Z2, Z2, Z11
+	JMP         focusdone314
+
+focusnot7_314:
+	CMPQ        CX, $+9
+	JGE         focusnot8_314
+	VMULPS      Z11, Z11, Z2
+	VMOVAPS     Z2, Z8
+	VFMSUB231PS Z11, Z11, Z8
+	VMULPS      Z2, Z2, Z9
+	VADDPS      Z2, Z2, Z12
+	VFMSUB213PS Z9, Z2, Z2
+	VFMADD231PS Z8, Z12, Z2
+	VMULPS      Z11, Z2, Z2
+	VFMADD231PS Z11, Z9, Z2
+	VMOVAPS     Z2, Z11
+	JMP         focusdone314
+
+focusnot8_314:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Z2
+	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS 8(AX), Z9
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z11, Z12
+	VPSRLD      $0x17, Z12, Z13
+	VPSRLD      $0x14, Z12, Z14
+	VPANDD.BCST consts<>+1280(SB), Z12, Z12
+	VPADDD.BCST consts<>+1312(SB), Z12, Z12
+	VCVTDQ2PS   Z13, Z15
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+672(SB), Z16, Z12
+	VMULPS.BCST      consts<>+1344(SB), Z12, Z16
+	VMOVAPS          Z12, Z17
+	VFMADD231PS      Z16, Z12, Z17
+	VSUBPS           Z17, Z12, Z18
+	VFMADD231PS      Z16, Z12, Z18
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     consts<>+1376(SB), Z19
+	VFMADD213PS.BCST consts<>+1408(SB), Z12, Z19
+	VFMADD213PS.BCST consts<>+1440(SB), Z12, Z19
+	VFMADD213PS.BCST consts<>+1472(SB), Z12, Z19
+	VFMADD213PS.BCST consts<>+1504(SB), Z12, Z19
+	VMULPS           Z12, Z16, Z12
+	VFMADD231PS      Z19, Z12, Z18
+	VADDPS           Z18, Z17, Z12
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z14, Z16
+	VADDPS      Z16, Z15, Z15
+	VMULPS      Z15, Z2, Z16
+	VFMSUB213PS Z16, Z2, Z15
+	VFMADD213PS Z16, Z8, Z12
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z12, Z12
+	VSUBPS.BCST consts<>+1536(SB), Z12, Z19
+	VSUBPS      Z19, Z16, Z16
+	VFMADD231PS Z17, Z8, Z16
+	VPERMPS     pow_tl<>+0(SB), Z14, Z14
+	VFMADD231PS Z14, Z2, Z15
+	VFMADD231PS Z17, Z9, Z15
+	VFMADD231PS Z18, Z8, Z15
+	VADDPS      Z15, Z16, Z14
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z16
+	VMULPS           Z15, Z16, Z15
+	VFMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VPERMPS          pow_exp_hi<>+0(SB), Z12, Z14
+	VPERMPS          pow_exp_lo<>+0(SB), Z12, Z16
+	VFMADD231PS      Z15, Z14, Z16
+
+	// times 2^k
+	VADDPS      Z16, Z14, Z14
+	VPSLLD      $0x14, Z12, Z15
+	VPANDD.BCST consts<>+640(SB), Z15, Z15
+	VPADDD      Z15, Z14, Z14
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z15
+	VPANDND      Z13, Z15, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z12, Z12
+	VBROADCASTSS consts<>+1696(SB), Z15
+	VPANDND      Z12, Z15, Z12
+	VPORD        Z12, Z13, Z12
+	VPTESTMD     Z12, Z12, K1
+	KORTESTW     K1, K1
+	JNE          focushard0_314
+	VMOVAPS      Z14, Z11
+	JMP          focuseasy0_314
+
+focushard0_314:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z11, Z12
+	VPSUBD.BCST  consts<>+1248(SB), Z12, Z13
+	VCVTDQ2PS    Z12, Z14
+	VPSUBD.BCST  consts<>+1760(SB), Z14, Z14
+	VBROADCASTSS consts<>+1120(SB), Z15
+	VPCMPD       $0x06, Z12, Z15, K1
+	VBLENDMPS    Z14, Z13, K1, Z13
+	VPSRAD       $0x17, Z13, Z14
+	VPSRLD       $0x14, Z13, Z15
+	VPANDD.BCST  consts<>+1280(SB), Z13, Z13
+	VPADDD.BCST  consts<>+1312(SB), Z13, Z13
+	VCVTDQ2PS    Z14, Z14
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+672(SB), Z16, Z13
+	VMULPS.BCST      consts<>+1344(SB), Z13, Z16
+	VMOVAPS          Z13, Z17
+	VFMADD231PS      Z16, Z13, Z17
+	VSUBPS           Z17, Z13, Z18
+	VFMADD231PS      Z16, Z13, Z18
+	VMULPS           Z13, Z13, Z16
+	VBROADCASTSS     consts<>+1376(SB), Z19
+	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z19
+	VMULPS           Z13, Z16, Z13
+	VFMADD231PS      Z19, Z13, Z18
+	VADDPS           Z18, Z17, Z13
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z15, Z16
+	VADDPS      Z16, Z14, Z14
+	VMULPS      Z14, Z2, Z16
+	VFMSUB213PS Z16, Z2, Z14
+	VFMADD213PS Z16, Z8, Z13
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z13, Z19
+	VSUBPS.BCST consts<>+1536(SB), Z19, Z20
+	VSUBPS      Z20, Z16, Z16
+	VFMADD231PS Z17, Z8, Z16
+	VPERMPS     pow_tl<>+0(SB), Z15, Z15
+	VFMADD231PS Z15, Z2, Z14
+	VFMADD231PS Z17, Z9, Z14
+	VFMADD231PS Z18, Z8, Z14
+	VADDPS      Z14, Z16, Z8
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z9
+	VFMADD213PS.BCST consts<>+1600(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+1632(SB), Z8, Z9
+	VMULPS           Z8, Z8, Z14
+	VMULPS           Z9, Z14, Z9
+	VFMADD231PS.BCST consts<>+160(SB), Z8, Z9
+	VPERMPS          pow_full_hi<>+0(SB), Z19, Z8
+	VPERMPS          pow_full_lo<>+0(SB), Z19, Z14
+	VFMADD231PS      Z9, Z8, Z14
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z19, Z9
+	VPSRAD       $0x03, Z9, Z9
+	VADDPS       Z14, Z8, Z15
+	VPSLLD       $0x17, Z9, Z16
+	VPADDD       Z16, Z15, Z16
+	VPMINUD.BCST consts<>+928(SB), Z16, Z16
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z17, Z17, Z17
+	VPMINSD      Z17, Z9, Z9
+	VBROADCASTSS consts<>+1792(SB), Z17
+	VPSUBD       Z9, Z17, Z9
+	VPSLLD       $0x17, Z9, Z9
+	VADDPS       Z8, Z9, Z17
+	VSUBPS       Z9, Z17, Z18
+	VSUBPS       Z18, Z8, Z8
+	VADDPS       Z14, Z8, Z8
+	VADDPS       Z8, Z17, Z8
+	VCMPPS       $0x11, Z9, Z15, K1
+	VPSUBD       Z9, Z8, Z8
+	VBLENDMPS    Z8, Z16, K1, Z8
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z9
+	VCMPPS         $0x11, Z13, Z9, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z8, K1, Z8
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z13, K1
+	VPXORD         Z9, Z9, Z9
+	VBLENDMPS      Z9, Z8, K1, Z8
+	VPXORD         Z9, Z9, Z9
+	VPCMPD         $0x00, Z9, Z12, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z9, Z9, Z9
+	VBLENDMPS.BCST consts<>+928(SB), Z9, K2, Z9
+	VBLENDMPS      Z9, Z8, K1, Z8
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z2, Z2, Z2
+	VBROADCASTSS   consts<>+928(SB), Z9
+	VBLENDMPS      Z2, Z9, K2, Z2
+	VBLENDMPS      Z2, Z8, K1, Z2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Z8
+	VPANDD       Z8, Z11, Z8
+	VPORD        Z8, Z2, Z2
+	VPXORD       Z8, Z8, Z8
+	VPCMPD       $0x06, Z8, Z12, K1
+	VBROADCASTSS consts<>+928(SB), Z8
+	VPCMPD       $0x06, Z12, Z8, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(AX), Z8
+	VPANDD       Z8, Z11, Z8
+	VPXORD       Z9, Z9, Z9
+	VPCMPD       $0x06, Z8, Z9, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z12, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z2, K1, Z11
+
+focuseasy0_314:
+focusdone314:
+	// loss = (alpha l) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z7, K1
+	VMULPS      Z11, Z7, Z2
+	VBLENDMPS   Z2, Z7, K1, Z2
+	VPMINUD     Z1, Z2, Z2
+
+	// s q, pre and f
+	VBROADCASTSS   (DX), Z7
+	VMULPS         Z11, Z10, Z8
+	VMULPS         Z4, Z8, Z4
+	VMULPS         Z4, Z7, Z4
+	VMULPS         Z3, Z4, Z3
+	VPANDD.BCST    consts<>+32(SB), Z3, Z4
+	VCMPPS         $0x12, Z4, Z5, K1
+	VCMPPS         $0x11, Z0, Z6, K2
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z0
+	VBROADCASTSS   consts<>+3040(SB), Z4
+	VBLENDMPS      Z0, Z4, K1, Z0
+	VMULPS         Z0, Z6, Z4
+	VDIVPS         Z4, Z3, Z4
+	VPXORD         Z5, Z5, Z5
+	VCMPPS         $0x00, Z5, Z6, K1
+	VPXORD         Z5, Z5, Z5
+	VBLENDMPS      Z5, Z4, K1, Z4
+	VCMPPS         $0x03, Z4, Z4, K1
+	VBLENDMPS      Z1, Z4, K1, Z4
+	VPXORD.BCST    consts<>+1184(SB), Z3, Z3
+	VCMPPS         $0x03, Z3, Z3, K1
+	VBLENDMPS      Z1, Z3, K1, Z1
+	MOVQ           losses+0(FP), AX
+	VMOVSS         X2, (AX)
+	MOVQ           sums+8(FP), AX
+	VMOVSS         X1, 384(AX)
+	MOVQ           sums+8(FP), AX
+	VMOVSS         X0, 512(AX)
+	MOVQ           sums+8(FP), AX
+	VMOVSS         X4, (AX)
+	VZEROUPPER
+	RET
+
 // func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $608-40
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
+	MOVQ    n+16(FP), AX
+	CMPQ    AX, $+2
+	JLT     sole
 	MOVQ    n+16(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    sums+8(FP), DX
@@ -44488,33 +43603,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_305
+	JGE    focusnot0_330
 	VMULPS Y5, Y5, Y5
 	VMULPS Y6, Y6, Y6
-	JMP    focusdone305
+	JMP    focusdone330
 
-focusnot0_305:
+focusnot0_330:
 	CMPQ    SI, $+2
-	JGE     focusnot1_305
+	JGE     focusnot1_330
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	JMP     focusdone305
+	JMP     focusdone330
 
-focusnot1_305:
+focusnot1_330:
 	CMPQ SI, $+3
-	JGE  focusnot2_305
-	JMP  focusdone305
+	JGE  focusnot2_330
+	JMP  focusdone330
 
-focusnot2_305:
+focusnot2_330:
 	CMPQ    SI, $+4
-	JGE     focusnot3_305
+	JGE     focusnot3_330
 	VSQRTPS Y5, Y5
 	VSQRTPS Y6, Y6
-	JMP     focusdone305
+	JMP     focusdone330
 
-focusnot3_305:
+focusnot3_330:
 	CMPQ         SI, $+5
-	JGE          focusnot4_305
+	JGE          focusnot4_330
 	VSQRTPS      Y5, Y2
 	VMOVAPS      Y5, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -44529,11 +43644,11 @@ focusnot3_305:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y6, Y3
 	VMOVAPS      Y3, Y6
-	JMP          focusdone305
+	JMP          focusdone330
 
-focusnot4_305:
+focusnot4_330:
 	CMPQ         SI, $+6
-	JGE          focusnot5_305
+	JGE          focusnot5_330
 	VSQRTPS      Y5, Y2
 	VMULPS       Y5, Y5, Y3
 	VMOVAPS      Y3, Y4
@@ -44554,11 +43669,11 @@ focusnot4_305:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y4
 	VMULPS       Y2, Y4, Y6
 	VFMADD231PS  Y2, Y3, Y6
-	JMP          focusdone305
+	JMP          focusdone330
 
-focusnot5_305:
+focusnot5_330:
 	CMPQ        SI, $+7
-	JGE         focusnot6_305
+	JGE         focusnot6_330
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -44571,11 +43686,11 @@ focusnot5_305:
 	VMULPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y2, Y3
 	VMOVAPS     Y3, Y6
-	JMP         focusdone305
+	JMP         focusdone330
 
-focusnot6_305:
+focusnot6_330:
 	CMPQ        SI, $+8
-	JGE         focusnot7_305
+	JGE         focusnot7_330
 	VMULPS      Y5, Y5, Y2
 	VFMSUB213PS Y2, Y5, Y5
 	VADDPS      Y2, Y2, Y3
@@ -44586,11 +43701,11 @@ focusnot6_305:
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y6, Y3, Y6
 	VFMADD231PS Y2, Y2, Y6
-	JMP         focusdone305
+	JMP         focusdone330
 
-focusnot7_305:
+focusnot7_330:
 	CMPQ        SI, $+9
-	JGE         focusnot8_305
+	JGE         focusnot8_330
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -44611,9 +43726,9 @@ focusnot7_305:
 	VMULPS      Y6, Y2, Y2
 	VFMADD231PS Y6, Y4, Y2
 	VMOVAPS     Y2, Y6
-	JMP         focusdone305
+	JMP         focusdone330
 
-focusnot8_305:
+focusnot8_330:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y6, 576(SP)
 	VBROADCASTSS (R8), Y0
@@ -44689,11 +43804,11 @@ focusnot8_305:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_305
+	JNE     focushard0_330
 	VMOVAPS Y6, Y5
-	JMP     focuseasy0_305
+	JMP     focuseasy0_330
 
-focushard0_305:
+focushard0_330:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -44814,7 +43929,7 @@ focushard0_305:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
 
-focuseasy0_305:
+focuseasy0_330:
 	VMOVUPS      576(SP), Y6
 	VMOVUPS      Y5, 576(SP)
 	VBROADCASTSS (R8), Y0
@@ -44890,11 +44005,11 @@ focuseasy0_305:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard1_305
+	JNE     focushard1_330
 	VMOVAPS Y5, Y6
-	JMP     focuseasy1_305
+	JMP     focuseasy1_330
 
-focushard1_305:
+focushard1_330:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y6, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -45015,12 +44130,12 @@ focushard1_305:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
 
-focuseasy1_305:
+focuseasy1_330:
 	VMOVUPS 576(SP), Y5
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone305:
+focusdone330:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y2
 	VMOVUPS   512(SP), Y7
@@ -45287,30 +44402,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_306
+	JGE    focusnot0_331
 	VMULPS Y6, Y6, Y6
-	JMP    focusdone306
+	JMP    focusdone331
 
-focusnot0_306:
+focusnot0_331:
 	CMPQ    SI, $+2
-	JGE     focusnot1_306
+	JGE     focusnot1_331
 	VMOVAPS Y0, Y6
-	JMP     focusdone306
+	JMP     focusdone331
 
-focusnot1_306:
+focusnot1_331:
 	CMPQ SI, $+3
-	JGE  focusnot2_306
-	JMP  focusdone306
+	JGE  focusnot2_331
+	JMP  focusdone331
 
-focusnot2_306:
+focusnot2_331:
 	CMPQ    SI, $+4
-	JGE     focusnot3_306
+	JGE     focusnot3_331
 	VSQRTPS Y6, Y6
-	JMP     focusdone306
+	JMP     focusdone331
 
-focusnot3_306:
+focusnot3_331:
 	CMPQ         SI, $+5
-	JGE          focusnot4_306
+	JGE          focusnot4_331
 	VSQRTPS      Y6, Y3
 	VMOVAPS      Y6, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -45318,11 +44433,11 @@ focusnot3_306:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y6, Y4
 	VMOVAPS      Y4, Y6
-	JMP          focusdone306
+	JMP          focusdone331
 
-focusnot4_306:
+focusnot4_331:
 	CMPQ         SI, $+6
-	JGE          focusnot5_306
+	JGE          focusnot5_331
 	VSQRTPS      Y6, Y3
 	VMULPS       Y6, Y6, Y4
 	VMOVAPS      Y4, Y5
@@ -45333,32 +44448,32 @@ focusnot4_306:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y6
 	VFMADD231PS  Y3, Y4, Y6
-	JMP          focusdone306
+	JMP          focusdone331
 
-focusnot5_306:
+focusnot5_331:
 	CMPQ        SI, $+7
-	JGE         focusnot6_306
+	JGE         focusnot6_331
 	VMULPS      Y6, Y6, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y6, Y6, Y4
 	VMULPS      Y6, Y4, Y4
 	VFMADD231PS Y6, Y3, Y4
 	VMOVAPS     Y4, Y6
-	JMP         focusdone306
+	JMP         focusdone331
 
-focusnot6_306:
+focusnot6_331:
 	CMPQ        SI, $+8
-	JGE         focusnot7_306
+	JGE         focusnot7_331
 	VMULPS      Y6, Y6, Y3
 	VFMSUB213PS Y3, Y6, Y6
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y6, Y4, Y6
 	VFMADD231PS Y3, Y3, Y6
-	JMP         focusdone306
+	JMP         focusdone331
 
-focusnot7_306:
+focusnot7_331:
 	CMPQ        SI, $+9
-	JGE         focusnot8_306
+	JGE         focusnot8_331
 	VMULPS      Y6, Y6, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y6, Y6, Y4
@@ -45369,9 +44484,9 @@ focusnot7_306:
 	VMULPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y5, Y3
 	VMOVAPS     Y3, Y6
-	JMP         focusdone306
+	JMP         focusdone331
 
-focusnot8_306:
+focusnot8_331:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
@@ -45446,11 +44561,11 @@ focusnot8_306:
 	VPANDN  Y4, Y8, Y4
 	VPOR    Y4, Y5, Y4
 	VPTEST  Y4, Y4
-	JNE     focushard0_306
+	JNE     focushard0_331
 	VMOVAPS Y7, Y6
-	JMP     focuseasy0_306
+	JMP     focuseasy0_331
 
-focushard0_306:
+focushard0_331:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y6, Y4
 	VPSUBD    consts<>+1248(SB), Y4, Y5
@@ -45571,11 +44686,11 @@ focushard0_306:
 	VPOR         Y1, Y3, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
 
-focuseasy0_306:
+focuseasy0_331:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone306:
+focusdone331:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y3
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
@@ -45727,9 +44842,520 @@ done:
 	VZEROUPPER
 	RET
 
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Y2
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Y3
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Y4
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Y5
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Y6
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         scale+32(FP), DX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND     consts<>+32(SB), Y4, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y4, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
+	VBLENDVPS Y8, Y2, Y1, Y2
+	VMAXPS    Y4, Y5, Y4
+	VCMPPS    $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS Y4, Y1, Y2, Y2
+	VMOVUPS   Y2, (SP)
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y7, Y5, Y2
+	VMOVUPS      consts<>+2336(SB), Y4
+	VMINPS       Y2, Y4, Y4
+	VMOVUPS      consts<>+2304(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x11, Y4, Y2, Y5
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, (SP), Y7, Y7
+	VPAND        Y5, Y7, Y5
+	VSUBPS       Y2, Y4, Y2
+	VPAND        Y2, Y5, Y2
+	VMOVUPS      Y2, 32(SP)
+	VMOVUPS      consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+2368(SB), Y4, Y2
+	VSUBPS       consts<>+2368(SB), Y2, Y5
+	VPSUBD       consts<>+2368(SB), Y2, Y2
+	VPSUBD       Y2, Y3, Y2
+	VMOVUPS      Y2, 64(SP)
+	VFNMADD231PS consts<>+160(SB), Y5, Y4
+	VFNMADD231PS consts<>+192(SB), Y5, Y4
+	VMOVUPS      consts<>+2464(SB), Y2
+	VFMADD213PS  consts<>+2496(SB), Y4, Y2
+	VFMADD213PS  consts<>+2528(SB), Y4, Y2
+	VFMADD213PS  consts<>+2560(SB), Y4, Y2
+	VFMADD213PS  consts<>+2592(SB), Y4, Y2
+	VFMADD213PS  Y0, Y4, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VSUBPS       Y3, Y0, Y5
+	VFMADD231PS  Y2, Y4, Y5
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y3, Y0, Y2
+	VMULPS       (SP), Y2, Y4
+	VFNMADD213PS (SP), Y4, Y3
+	VMULPS       Y5, Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VPSRLD       $0x17, Y4, Y3
+	VPSUBD       consts<>+2720(SB), Y3, Y3
+	VPADDD       64(SP), Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPMAXSD      Y5, Y3, Y3
+	VMOVUPS      64(SP), Y5
+	VPSUBD       Y3, Y5, Y5
+	VPMAXSD      consts<>+2752(SB), Y5, Y5
+	VMOVUPS      Y3, 96(SP)
+	VPSRAD       $0x01, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y3, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y4, Y0, Y3
+	VMINPS       Y4, Y0, Y5
+	VADDPS       Y5, Y3, Y7
+	VSUBPS       Y3, Y7, Y3
+	VSUBPS       Y3, Y5, Y3
+	VDIVPS       Y7, Y0, Y5
+	VMULPS       Y5, Y2, Y8
+	VMOVUPS      Y8, 128(SP)
+	VMULPS       Y5, Y4, Y8
+	VFNMADD213PS Y4, Y8, Y7
+	VADDPS       Y2, Y7, Y7
+	VADDPS       Y2, Y3, Y2
+	VMULPS       Y2, Y8, Y2
+	VSUBPS       Y2, Y7, Y2
+	VMULPS       Y5, Y2, Y2
+	VADDPS       Y2, Y8, Y2
+	VMINPS       Y2, Y0, Y2
+	VMOVUPS      Y2, 160(SP)
+	VMOVUPS      Y5, 192(SP)
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y4, Y2
+	VPSUBD consts<>+2784(SB), Y2, Y2
+	VPAND  consts<>+640(SB), Y2, Y3
+	VPSRLD $0x15, Y2, Y2
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y3, Y0, Y5
+	VMOVUPS     log_r<>+0(SB), Y7
+	VPERMILPS   Y2, Y7, Y7
+	VMULPS      Y7, Y5, Y5
+	VADDPS      consts<>+672(SB), Y5, Y7
+	VFMADD231PS Y5, Y4, Y7
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y2, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y2, Y5, Y2
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y7, Y7, Y5
+	VMOVUPS     consts<>+2848(SB), Y8
+	VFMADD213PS consts<>+2880(SB), Y7, Y8
+	VFMADD231PS consts<>+2816(SB), Y5, Y8
+	VMOVUPS     consts<>+2912(SB), Y9
+	VFMADD213PS consts<>+2944(SB), Y7, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VFMADD231PS consts<>+1056(SB), Y3, Y2
+	VFMADD231PS Y9, Y5, Y2
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y3, Y4
+	VADDPS      Y7, Y4, Y3
+	VSUBPS      Y3, Y4, Y4
+	VADDPS      Y7, Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      128(SP), Y2, Y2
+	VMOVUPS     96(SP), Y3
+	VCVTDQ2PS   Y3, Y3
+	VFMADD231PS consts<>+160(SB), Y3, Y2
+	VADDPS      32(SP), Y2, Y2
+	VPXOR       Y3, Y3, Y3
+	VMULPS      Y2, Y6, Y4
+	VCMPPS      $0x00, Y6, Y3, Y5
+	VCMPPS      $0x00, Y2, Y2, Y7
+	VPAND       Y5, Y7, Y5
+	VPANDN      Y4, Y5, Y4
+	VMOVUPS     Y4, 224(SP)
+
+	// 1 + gamma p_t l / q
+	VPXOR        Y4, Y4, Y4
+	VMOVUPS      96(SP), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VPANDN       192(SP), Y4, Y4
+	VCMPPS       $0x00, 160(SP), Y3, Y5
+	VDIVPS       160(SP), Y2, Y2
+	VBLENDVPS    Y5, Y0, Y2, Y2
+	VCMPPS       $0x00, Y3, Y4, Y3
+	VMULPS       Y2, Y4, Y2
+	VPANDN       Y2, Y3, Y2
+	VBROADCASTSS 8(AX), Y3
+	VFMADD213PS  Y0, Y2, Y3
+	VMOVUPS      Y3, 256(SP)
+	VMOVUPS      160(SP), Y5
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_332
+	VMULPS Y5, Y5, Y5
+	JMP    focusdone332
+
+focusnot0_332:
+	CMPQ    CX, $+2
+	JGE     focusnot1_332
+	VMOVAPS Y0, Y5
+	JMP     focusdone332
+
+focusnot1_332:
+	CMPQ CX, $+3
+	JGE  focusnot2_332
+	JMP  focusdone332
+
+focusnot2_332:
+	CMPQ    CX, $+4
+	JGE     focusnot3_332
+	VSQRTPS Y5, Y5
+	JMP     focusdone332
+
+focusnot3_332:
+	CMPQ         CX, $+5
+	JGE          focusnot4_332
+	VSQRTPS      Y5, Y2
+	VMOVAPS      Y5, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVAPS      Y3, Y5
+	JMP          focusdone332
+
+focusnot4_332:
+	CMPQ         CX, $+6
+	JGE          focusnot5_332
+	VSQRTPS      Y5, Y2
+	VMULPS       Y5, Y5, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y5, Y5, Y4
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y2, Y2, Y7
+	VMULPS       Y7, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y2, Y3, Y5
+	JMP          focusdone332
+
+focusnot5_332:
+	CMPQ        CX, $+7
+	JGE         focusnot6_332
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y2, Y3
+	VMOVAPS     Y3, Y5
+	JMP         focusdone332
+
+focusnot6_332:
+	CMPQ        CX, $+8
+	JGE         focusnot7_332
+	VMULPS      Y5, Y5, Y2
+	VFMSUB213PS Y2, Y5, Y5
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y5, Y3, Y5
+	VFMADD231PS Y2, Y2, Y5
+	JMP         focusdone332
+
+focusnot7_332:
+	CMPQ        CX, $+9
+	JGE         focusnot8_332
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y7
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y7, Y2
+	VMULPS      Y5, Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
+	VMOVAPS     Y2, Y5
+	JMP         focusdone332
+
+focusnot8_332:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y5, Y3
+	VPSRLD    $0x17, Y3, Y4
+	VPSRLD    $0x14, Y3, Y7
+	VPAND     consts<>+1280(SB), Y3, Y3
+	VPADDD    consts<>+1312(SB), Y3, Y3
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y9
+	VFMADD213PS consts<>+672(SB), Y9, Y3
+	VMULPS      consts<>+1344(SB), Y3, Y9
+	VMOVAPS     Y3, Y10
+	VFMADD231PS Y9, Y3, Y10
+	VSUBPS      Y10, Y3, Y11
+	VFMADD231PS Y9, Y3, Y11
+	VMULPS      Y3, Y3, Y9
+	VMOVUPS     consts<>+1376(SB), Y12
+	VFMADD213PS consts<>+1408(SB), Y3, Y12
+	VFMADD213PS consts<>+1440(SB), Y3, Y12
+	VFMADD213PS consts<>+1472(SB), Y3, Y12
+	VFMADD213PS consts<>+1504(SB), Y3, Y12
+	VMULPS      Y3, Y9, Y3
+	VFMADD231PS Y12, Y3, Y11
+	VADDPS      Y11, Y10, Y3
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y3
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y3, Y3
+	VSUBPS      consts<>+1536(SB), Y3, Y12
+	VSUBPS      Y12, Y9, Y9
+	VFMADD231PS Y10, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y8
+	VFMADD231PS Y10, Y2, Y8
+	VFMADD231PS Y11, Y1, Y8
+	VADDPS      Y8, Y9, Y7
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y8
+	VFMADD213PS consts<>+1600(SB), Y7, Y8
+	VFMADD213PS consts<>+1632(SB), Y7, Y8
+	VMULPS      Y7, Y7, Y9
+	VMULPS      Y8, Y9, Y8
+	VFMADD231PS consts<>+160(SB), Y7, Y8
+	VPERMPS     pow_exp_hi<>+0(SB), Y3, Y7
+	VPERMPS     pow_exp_lo<>+0(SB), Y3, Y9
+	VFMADD231PS Y8, Y7, Y9
+
+	// times 2^k
+	VADDPS Y9, Y7, Y7
+	VPSLLD $0x14, Y3, Y8
+	VPAND  consts<>+640(SB), Y8, Y8
+	VPADDD Y8, Y7, Y7
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y8
+	VPANDN  Y4, Y8, Y4
+	VPXOR   consts<>+1728(SB), Y3, Y3
+	VMOVUPS consts<>+1696(SB), Y8
+	VPANDN  Y3, Y8, Y3
+	VPOR    Y3, Y4, Y3
+	VPTEST  Y3, Y3
+	JNE     focushard0_332
+	VMOVAPS Y7, Y5
+	JMP     focuseasy0_332
+
+focushard0_332:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y5, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y7
+	VPSUBD    consts<>+1760(SB), Y7, Y7
+	VMOVUPS   consts<>+1120(SB), Y8
+	VPCMPGTD  Y3, Y8, Y8
+	VBLENDVPS Y8, Y7, Y4, Y4
+	VPSRAD    $0x17, Y4, Y7
+	VPSRLD    $0x14, Y4, Y8
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS consts<>+672(SB), Y9, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y10
+	VFMADD231PS Y9, Y4, Y10
+	VSUBPS      Y10, Y4, Y11
+	VFMADD231PS Y9, Y4, Y11
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y12
+	VFMADD213PS consts<>+1408(SB), Y4, Y12
+	VFMADD213PS consts<>+1440(SB), Y4, Y12
+	VFMADD213PS consts<>+1472(SB), Y4, Y12
+	VFMADD213PS consts<>+1504(SB), Y4, Y12
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y12, Y4, Y11
+	VADDPS      Y11, Y10, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y7
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y0, Y7
+	VFMADD231PS Y10, Y2, Y7
+	VFMADD231PS Y11, Y1, Y7
+	VADDPS      Y7, Y9, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y7
+	VMULPS      Y2, Y7, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y12, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS Y2, Y1, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y12, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y7, Y1, Y8
+	VPSLLD  $0x17, Y2, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y10, Y10, Y10
+	VPMINSD   Y10, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y10
+	VPSUBD    Y2, Y10, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y10
+	VSUBPS    Y2, Y10, Y11
+	VSUBPS    Y11, Y1, Y1
+	VADDPS    Y7, Y1, Y1
+	VADDPS    Y1, Y10, Y1
+	VCMPPS    $0x11, Y2, Y8, Y7
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y7, Y1, Y9, Y1
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y7
+	VBLENDVPS Y0, Y4, Y7, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Y1
+	VPAND        Y1, Y5, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(AX), Y2
+	VPAND        Y2, Y5, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
+
+focuseasy0_332:
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+608(SB), Y1
+
+focusdone332:
+	// loss = (alpha l) q^gamma
+	VMOVUPS   224(SP), Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
+	VMULPS    Y5, Y2, Y4
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPMINUD   Y1, Y2, Y2
+
+	// s q, pre and f
+	VBROADCASTSS (DX), Y3
+	VMULPS       Y5, Y6, Y4
+	VMULPS       256(SP), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       160(SP), Y3, Y3
+	VMOVUPS      consts<>+2976(SB), Y4
+	VPAND        consts<>+32(SB), Y3, Y5
+	VCMPPS       $0x12, Y5, Y4, Y4
+	VMOVUPS      (SP), Y5
+	VCMPPS       $0x11, Y0, Y5, Y5
+	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y0
+	VMOVUPS      consts<>+3040(SB), Y5
+	VBLENDVPS    Y4, Y0, Y5, Y0
+	VMULPS       (SP), Y0, Y4
+	VDIVPS       Y4, Y3, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVUPS      (SP), Y6
+	VCMPPS       $0x00, Y5, Y6, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VCMPPS       $0x03, Y4, Y4, Y5
+	VBLENDVPS    Y5, Y1, Y4, Y4
+	VPXOR        consts<>+1184(SB), Y3, Y3
+	VCMPPS       $0x03, Y3, Y3, Y5
+	VBLENDVPS    Y5, Y1, Y3, Y1
+	MOVQ         losses+0(FP), AX
+	VMOVSS       X2, (AX)
+	MOVQ         sums+8(FP), AX
+	VMOVSS       X1, 384(AX)
+	MOVQ         sums+8(FP), AX
+	VMOVSS       X0, 512(AX)
+	MOVQ         sums+8(FP), AX
+	VMOVSS       X4, (AX)
+	VZEROUPPER
+	RET
+
 // func soleLossAVX512(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·soleLossAVX512(SB), NOSPLIT, $192-56
+TEXT ·soleLossAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+608(SB), Z1
 	VBROADCASTSS consts<>+2272(SB), Z2
@@ -45753,218 +45379,286 @@ TEXT ·soleLossAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+1664(SB), Z20
 	VBROADCASTSS consts<>+2144(SB), Z21
 	VBROADCASTSS consts<>+2240(SB), Z22
-	VBROADCASTSS consts<>+928(SB), Z23
-	VBROADCASTSS consts<>+2464(SB), Z24
 	MOVQ         classes+16(FP), AX
 	MOVQ         label+24(FP), CX
 	MOVQ         logits+8(FP), DX
 	LEAQ         (DX)(CX*4), BX
-	VBROADCASTSS (BX), Z25
-	VPXORD       Z27, Z27, Z27
+	VBROADCASTSS (BX), Z23
 	VPXORD       Z28, Z28, Z28
-	LEAQ         63(SP), BX
-	ANDQ         $-64, BX
-	CMPQ         AX, $+129
-	JLT          begin
-	VPXORD       Z26, Z26, Z26
-	VMOVUPS      Z26, (BX)
-	VMOVUPS      Z26, 64(BX)
+	VPXORD       Z24, Z24, Z24
+	VPXORD       Z25, Z25, Z25
 
-begin:
-sum_block:
+sum_piece:
 	CMPQ    CX, $+0
 	JLT     sum_others
 	CMPQ    CX, $+128
 	JGE     sum_others
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
 	JLT     sum_few
 
 sum_round:
 	VMOVUPS (DX), Z26
-	VPANDD  (DI), Z26, Z30
-	VPMAXSD Z30, Z27, Z27
+	VPANDD  (SI), Z26, Z27
+	VPMAXSD Z27, Z28, Z28
 	VADDPS  Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
-	VSUBPS      Z5, Z30, Z31
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z31, Z26
-	VFNMADD231PS Z8, Z31, Z26
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z26, Z31
-	VFMADD213PS Z12, Z26, Z31
-	VFMADD213PS Z13, Z26, Z31
-	VFMADD213PS Z14, Z31, Z26
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VPANDD      (DI), Z30, Z26
-	VADDPS      Z26, Z28, Z28
-	VMOVUPS     64(DX), Z26
-	VPANDD      64(DI), Z26, Z30
-	VPMAXSD     Z30, Z27, Z27
-	VADDPS      Z9, Z26, Z26
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
+	VPANDD      (SI), Z27, Z26
+	VMOVUPS     64(DX), Z27
+	VPANDD      64(SI), Z27, Z30
+	VPMAXSD     Z30, Z28, Z28
+	VADDPS      Z9, Z27, Z27
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
+	VFMADD231PS Z7, Z27, Z30
 	VSUBPS      Z5, Z30, Z31
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z31, Z26
-	VFNMADD231PS Z8, Z31, Z26
+	VFNMADD231PS Z6, Z31, Z27
+	VFNMADD231PS Z8, Z31, Z27
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z26, Z31
-	VFMADD213PS Z12, Z26, Z31
-	VFMADD213PS Z13, Z26, Z31
-	VFMADD213PS Z14, Z31, Z26
+	VFMADD231PS Z10, Z27, Z31
+	VFMADD213PS Z12, Z27, Z31
+	VFMADD213PS Z13, Z27, Z31
+	VFMADD213PS Z14, Z31, Z27
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VPANDD      64(DI), Z30, Z26
-	VADDPS      Z26, Z28, Z28
-	VMOVUPS     128(DX), Z26
-	VPANDD      128(DI), Z26, Z30
-	VPMAXSD     Z30, Z27, Z27
-	VADDPS      Z9, Z26, Z26
+	VPERMPS       Z15, Z30, Z31
+	VPSLLD        $0x15, Z30, Z30
+	VPADDD        Z30, Z31, Z30
+	VFMADD231PS   Z27, Z30, Z30
+	VPANDD        64(SI), Z30, Z27
+	VADDPS        Z27, Z26, Z26
+	VCVTPS2PD     Y26, Z27
+	VEXTRACTF64X4 $0x01, Z26, Y26
+	VCVTPS2PD     Y26, Z26
+	VADDPD        Z27, Z24, Z24
+	VADDPD        Z26, Z25, Z25
+	VMOVUPS       128(DX), Z26
+	VPANDD        128(SI), Z26, Z27
+	VPMAXSD       Z27, Z28, Z28
+	VADDPS        Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
+	VPANDD      128(SI), Z27, Z26
+	VMOVUPS     192(DX), Z27
+	VPANDD      192(SI), Z27, Z30
+	VPMAXSD     Z30, Z28, Z28
+	VADDPS      Z9, Z27, Z27
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
+	VFMADD231PS Z7, Z27, Z30
 	VSUBPS      Z5, Z30, Z31
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z31, Z26
-	VFNMADD231PS Z8, Z31, Z26
+	VFNMADD231PS Z6, Z31, Z27
+	VFNMADD231PS Z8, Z31, Z27
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z26, Z31
-	VFMADD213PS Z12, Z26, Z31
-	VFMADD213PS Z13, Z26, Z31
-	VFMADD213PS Z14, Z31, Z26
+	VFMADD231PS Z10, Z27, Z31
+	VFMADD213PS Z12, Z27, Z31
+	VFMADD213PS Z13, Z27, Z31
+	VFMADD213PS Z14, Z31, Z27
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VPANDD      128(DI), Z30, Z26
-	VADDPS      Z26, Z28, Z28
-	VMOVUPS     192(DX), Z26
-	VPANDD      192(DI), Z26, Z30
-	VPMAXSD     Z30, Z27, Z27
-	VADDPS      Z9, Z26, Z26
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
-	VSUBPS      Z5, Z30, Z31
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z31, Z26
-	VFNMADD231PS Z8, Z31, Z26
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z26, Z31
-	VFMADD213PS Z12, Z26, Z31
-	VFMADD213PS Z13, Z26, Z31
-	VFMADD213PS Z14, Z31, Z26
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VPANDD      192(DI), Z30, Z26
-	VADDPS      Z26, Z28, Z28
-	ADDQ        $+256, DX
-	ADDQ        $+256, DI
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_round
+	VPERMPS       Z15, Z30, Z31
+	VPSLLD        $0x15, Z30, Z30
+	VPADDD        Z30, Z31, Z30
+	VFMADD231PS   Z27, Z30, Z30
+	VPANDD        192(SI), Z30, Z27
+	VADDPS        Z27, Z26, Z26
+	VCVTPS2PD     Y26, Z27
+	VEXTRACTF64X4 $0x01, Z26, Y26
+	VCVTPS2PD     Y26, Z26
+	VADDPD        Z27, Z24, Z24
+	VADDPD        Z26, Z25, Z25
+	ADDQ          $+256, DX
+	ADDQ          $+256, SI
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_round
 
 sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
+	CMPQ BX, $+32
+	JLT  sum_rest
 
-sum_tile:
+sum_block:
 	VMOVUPS (DX), Z26
-	VPANDD  (DI), Z26, Z30
-	VPMAXSD Z30, Z27, Z27
+	VPANDD  (SI), Z26, Z27
+	VPMAXSD Z27, Z28, Z28
 	VADDPS  Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
+	VPANDD      (SI), Z27, Z26
+	VMOVUPS     64(DX), Z27
+	VPANDD      64(SI), Z27, Z30
+	VPMAXSD     Z30, Z28, Z28
+	VADDPS      Z9, Z27, Z27
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
+	VFMADD231PS Z7, Z27, Z30
 	VSUBPS      Z5, Z30, Z31
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z31, Z26
-	VFNMADD231PS Z8, Z31, Z26
+	VFNMADD231PS Z6, Z31, Z27
+	VFNMADD231PS Z8, Z31, Z27
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z26, Z31
-	VFMADD213PS Z12, Z26, Z31
-	VFMADD213PS Z13, Z26, Z31
-	VFMADD213PS Z14, Z31, Z26
+	VFMADD231PS Z10, Z27, Z31
+	VFMADD213PS Z12, Z27, Z31
+	VFMADD213PS Z13, Z27, Z31
+	VFMADD213PS Z14, Z31, Z27
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VPANDD      (DI), Z30, Z26
-	VADDPS      Z26, Z28, Z28
+	VPERMPS       Z15, Z30, Z31
+	VPSLLD        $0x15, Z30, Z30
+	VPADDD        Z30, Z31, Z30
+	VFMADD231PS   Z27, Z30, Z30
+	VPANDD        64(SI), Z30, Z27
+	VADDPS        Z27, Z26, Z26
+	VCVTPS2PD     Y26, Z27
+	VEXTRACTF64X4 $0x01, Z26, Y26
+	VCVTPS2PD     Y26, Z26
+	VADDPD        Z27, Z24, Z24
+	VADDPD        Z26, Z25, Z25
+	ADDQ          $+128, DX
+	ADDQ          $+128, SI
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ    BX, $+1
+	JLT     sum_added
+	VPXORD  Z30, Z30, Z30
+	CMPQ    BX, $+16
+	JLT     sum_part
+	VMOVUPS (DX), Z26
+	VPANDD  (SI), Z26, Z27
+	VPMAXSD Z27, Z28, Z28
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
+	VPANDD      (SI), Z27, Z30
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
 
 sum_part:
-	CMPQ    SI, $+1
+	CMPQ    BX, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
+	MOVL    $0x0000ffff, DI
+	BZHIL   BX, DI, DI
+	KMOVW   DI, K1
 	VPXORD  Z26, Z26, Z26
 	VMOVUPS (DX), K1, Z26
-	VPANDD  (DI), Z26, Z30
-	VPMAXSD Z30, Z27, Z27
+	VPANDD  (SI), Z26, Z27
+	VPMAXSD Z27, Z28, Z28
 	VADDPS  Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
-	VSUBPS      Z5, Z30, Z31
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z31
 
 	// r = c - n ln2
 	VFNMADD231PS Z6, Z31, Z26
@@ -45978,56 +45672,62 @@ sum_part:
 	VFMADD213PS Z14, Z31, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VPANDD      (DI), Z30, Z26
+	VPERMPS     Z15, Z27, Z31
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z31, Z27
+	VFMADD231PS Z26, Z27, Z27
+	VPANDD      (SI), Z27, Z26
 	VMOVAPS.Z   Z26, K1, Z26
-	VADDPS      Z26, Z28, Z28
+	VADDPS      Z26, Z30, Z30
 
 sum_done:
+	VCVTPS2PD     Y30, Z26
+	VEXTRACTF64X4 $0x01, Z30, Y27
+	VCVTPS2PD     Y27, Z27
+	VADDPD        Z26, Z24, Z24
+	VADDPD        Z27, Z25, Z25
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000080, SI
+	MOVQ    AX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+64
 	JLT     sum_others_few
 
 sum_others_round:
 	VMOVUPS (DX), Z26
-	VPANDD  Z16, Z26, Z30
-	VPMAXSD Z30, Z27, Z27
+	VPANDD  Z16, Z26, Z27
+	VPMAXSD Z27, Z28, Z28
 	VADDPS  Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
-	VSUBPS      Z5, Z30, Z31
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z31, Z26
-	VFNMADD231PS Z8, Z31, Z26
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z26, Z31
-	VFMADD213PS Z12, Z26, Z31
-	VFMADD213PS Z13, Z26, Z31
-	VFMADD213PS Z14, Z31, Z26
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VADDPS      Z30, Z28, Z28
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
 	VMOVUPS     64(DX), Z26
 	VPANDD      Z16, Z26, Z30
-	VPMAXSD     Z30, Z27, Z27
+	VPMAXSD     Z30, Z28, Z28
 	VADDPS      Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -46047,41 +45747,45 @@ sum_others_round:
 	VFMADD213PS Z14, Z31, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VADDPS      Z30, Z28, Z28
-	VMOVUPS     128(DX), Z26
-	VPANDD      Z16, Z26, Z30
-	VPMAXSD     Z30, Z27, Z27
-	VADDPS      Z9, Z26, Z26
+	VPERMPS       Z15, Z30, Z31
+	VPSLLD        $0x15, Z30, Z30
+	VPADDD        Z30, Z31, Z30
+	VFMADD231PS   Z26, Z30, Z30
+	VADDPS        Z30, Z27, Z26
+	VCVTPS2PD     Y26, Z27
+	VEXTRACTF64X4 $0x01, Z26, Y26
+	VCVTPS2PD     Y26, Z26
+	VADDPD        Z27, Z24, Z24
+	VADDPD        Z26, Z25, Z25
+	VMOVUPS       128(DX), Z26
+	VPANDD        Z16, Z26, Z27
+	VPMAXSD       Z27, Z28, Z28
+	VADDPS        Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z30
-	VFMADD231PS Z7, Z26, Z30
-	VSUBPS      Z5, Z30, Z31
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z31, Z26
-	VFNMADD231PS Z8, Z31, Z26
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z26, Z31
-	VFMADD213PS Z12, Z26, Z31
-	VFMADD213PS Z13, Z26, Z31
-	VFMADD213PS Z14, Z31, Z26
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VADDPS      Z30, Z28, Z28
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
 	VMOVUPS     192(DX), Z26
 	VPANDD      Z16, Z26, Z30
-	VPMAXSD     Z30, Z27, Z27
+	VPMAXSD     Z30, Z28, Z28
 	VADDPS      Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -46101,27 +45805,58 @@ sum_others_round:
 	VFMADD213PS Z14, Z31, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VADDPS      Z30, Z28, Z28
-	ADDQ        $+256, DX
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_others_round
+	VPERMPS       Z15, Z30, Z31
+	VPSLLD        $0x15, Z30, Z30
+	VPADDD        Z30, Z31, Z30
+	VFMADD231PS   Z26, Z30, Z30
+	VADDPS        Z30, Z27, Z26
+	VCVTPS2PD     Y26, Z27
+	VEXTRACTF64X4 $0x01, Z26, Y26
+	VCVTPS2PD     Y26, Z26
+	VADDPD        Z27, Z24, Z24
+	VADDPD        Z26, Z25, Z25
+	ADDQ          $+256, DX
+	ADDQ          $-64, BX
+	CMPQ          BX, $+64
+	JGE           sum_others_round
 
 sum_others_few:
-	CMPQ SI, $+16
-	JLT  sum_others_part
+	CMPQ BX, $+32
+	JLT  sum_others_rest
 
-sum_others_tile:
+sum_others_block:
 	VMOVUPS (DX), Z26
-	VPANDD  Z16, Z26, Z30
-	VPMAXSD Z30, Z27, Z27
+	VPANDD  Z16, Z26, Z27
+	VPMAXSD Z27, Z28, Z28
 	VADDPS  Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
+	VMOVUPS     64(DX), Z26
+	VPANDD      Z16, Z26, Z30
+	VPMAXSD     Z30, Z28, Z28
+	VADDPS      Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z5, Z30
 	VFMADD231PS Z7, Z26, Z30
 	VSUBPS      Z5, Z30, Z31
@@ -46138,26 +45873,66 @@ sum_others_tile:
 	VFMADD213PS Z14, Z31, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z15, Z30, Z31
-	VPSLLD      $0x15, Z30, Z30
-	VPADDD      Z30, Z31, Z30
-	VFMADD231PS Z26, Z30, Z30
-	VADDPS      Z30, Z28, Z28
+	VPERMPS       Z15, Z30, Z31
+	VPSLLD        $0x15, Z30, Z30
+	VPADDD        Z30, Z31, Z30
+	VFMADD231PS   Z26, Z30, Z30
+	VADDPS        Z30, Z27, Z26
+	VCVTPS2PD     Y26, Z27
+	VEXTRACTF64X4 $0x01, Z26, Y26
+	VCVTPS2PD     Y26, Z26
+	VADDPD        Z27, Z24, Z24
+	VADDPD        Z26, Z25, Z25
+	ADDQ          $+128, DX
+	ADDQ          $-32, BX
+	CMPQ          BX, $+32
+	JGE           sum_others_block
+
+sum_others_rest:
+	CMPQ    BX, $+1
+	JLT     sum_others_added
+	VPXORD  Z27, Z27, Z27
+	CMPQ    BX, $+16
+	JLT     sum_others_part
+	VMOVUPS (DX), Z26
+	VPANDD  Z16, Z26, Z27
+	VPMAXSD Z27, Z28, Z28
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z7, Z26, Z27
+	VSUBPS      Z5, Z27, Z30
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z30, Z26
+	VFNMADD231PS Z8, Z30, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z26, Z30
+	VFMADD213PS Z12, Z26, Z30
+	VFMADD213PS Z13, Z26, Z30
+	VFMADD213PS Z14, Z30, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z27, Z30
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z30, Z27
+	VFMADD231PS Z26, Z27, Z27
 	ADDQ        $+64, DX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_others_tile
+	ADDQ        $-16, BX
 
 sum_others_part:
-	CMPQ    SI, $+1
+	CMPQ    BX, $+1
 	JLT     sum_others_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   SI, DI, DI
-	KMOVW   DI, K1
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
 	VPXORD  Z26, Z26, Z26
 	VMOVUPS (DX), K1, Z26
 	VPANDD  Z16, Z26, Z30
-	VPMAXSD Z30, Z27, Z27
+	VPMAXSD Z30, Z28, Z28
 	VADDPS  Z9, Z26, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -46182,55 +45957,34 @@ sum_others_part:
 	VPADDD      Z30, Z31, Z30
 	VFMADD231PS Z26, Z30, Z30
 	VMOVAPS.Z   Z30, K1, Z26
-	VADDPS      Z26, Z28, Z28
+	VADDPS      Z26, Z27, Z27
 
 sum_others_done:
+	VCVTPS2PD     Y27, Z26
+	VEXTRACTF64X4 $0x01, Z27, Y27
+	VCVTPS2PD     Y27, Z27
+	VADDPD        Z26, Z24, Z24
+	VADDPD        Z27, Z25, Z25
+
+sum_others_added:
 sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z22, Z27, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	MOVQ          classes+16(FP), SI
-	CMPQ          SI, $+129
-	JLT           only
-	VCVTPS2PD     Y28, Z26
-	VEXTRACTF64X4 $0x01, Z28, Y28
-	VCVTPS2PD     Y28, Z28
-	VADDPD        (BX), Z26, Z26
-	VMOVUPS       Z26, (BX)
-	VADDPD        64(BX), Z28, Z28
-	VMOVUPS       Z28, 64(BX)
-	VPXORD        Z28, Z28, Z28
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
-	JGE           sum_block
-	VMOVUPS       (BX), Z5
-	VMOVUPS       64(BX), Z9
-	VADDPD        Z9, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y9
-	VADDPD        Y9, Y5, Y5
-	VEXTRACTF32X4 $0x01, Y5, X9
-	VADDPD        X9, X5, X5
-	VPERMILPD     $0x01, X5, X9
-	VADDSD        X9, X5, X5
-	VCVTSD2SS     X5, X5, X29
-	JMP           summed
+	JGE           sum_piece
+	VADDPD        Z25, Z24, Z24
+	VEXTRACTF64X4 $0x01, Z24, Y5
+	VADDPD        Y5, Y24, Y24
+	VEXTRACTF32X4 $0x01, Y24, X5
+	VADDPD        X5, X24, X24
+	VPERMILPD     $0x01, X24, X5
+	VADDSD        X5, X24, X24
+	VCVTSD2SS     X24, X24, X29
 
-only:
-	VCVTPS2PD     Y28, Z5
-	VEXTRACTF64X4 $0x01, Z28, Y9
-	VCVTPS2PD     Y9, Z9
-	VADDPD        Z9, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y9
-	VADDPD        Y9, Y5, Y5
-	VEXTRACTF32X4 $0x01, Y5, X9
-	VADDPD        X9, X5, X5
-	VPERMILPD     $0x01, X5, X9
-	VADDSD        X9, X5, X5
-	VCVTSD2SS     X5, X5, X29
-
-summed:
+	// any |z| > 40, but the target's?
+	VPCMPD       $0x06, Z22, Z28, K1
+	KORTESTW     K1, K1
+	JNE          slow
 	MOVQ         weight+32(FP), AX
 	VBROADCASTSS (AX), Z5
 	MOVQ         losses+0(FP), AX
@@ -46239,19 +45993,19 @@ summed:
 	VPXORD       Z9, Z9, Z9
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z16, Z9, Z10
-	VCMPPS    $0x11, Z10, Z2, K1
-	VCMPPS    $0x11, Z23, Z10, K2
-	KANDW     K1, K2, K1
-	VMOVAPS.Z Z9, K1, Z2
-	VCMPPS    $0x12, Z18, Z25, K1
-	VBLENDMPS Z29, Z1, K1, Z10
-	VMAXPS    Z9, Z25, Z9
-	VCMPPS    $0x00, Z19, Z9, K1
-	VBLENDMPS Z1, Z10, K1, Z9
+	VPANDD      Z16, Z9, Z10
+	VCMPPS      $0x11, Z10, Z2, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z10, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z9, K1, Z2
+	VCMPPS      $0x12, Z18, Z23, K1
+	VBLENDMPS   Z29, Z1, K1, Z10
+	VMAXPS      Z9, Z23, Z9
+	VCMPPS      $0x00, Z19, Z9, K1
+	VBLENDMPS   Z1, Z10, K1, Z9
 
 	// e^(r_t) = p + pLow
-	VSUBPS           Z2, Z25, Z2
+	VSUBPS           Z2, Z23, Z2
 	VMINPS           Z2, Z3, Z3
 	VMAXPS           Z3, Z4, Z3
 	VCMPPS           $0x11, Z3, Z2, K1
@@ -46267,51 +46021,52 @@ summed:
 	VPSUBD           Z7, Z10, Z7
 	VFNMADD231PS     Z6, Z4, Z3
 	VFNMADD231PS     Z8, Z4, Z3
-	VFMADD213PS.BCST consts<>+2496(SB), Z3, Z24
-	VFMADD213PS.BCST consts<>+2528(SB), Z3, Z24
-	VFMADD213PS.BCST consts<>+2560(SB), Z3, Z24
-	VFMADD213PS.BCST consts<>+2592(SB), Z3, Z24
-	VFMADD213PS      Z0, Z3, Z24
-	VMOVAPS          Z0, Z4
-	VFMADD231PS      Z24, Z3, Z4
-	VSUBPS           Z4, Z0, Z8
-	VFMADD231PS      Z24, Z3, Z8
+	VBROADCASTSS     consts<>+2464(SB), Z4
+	VFMADD213PS.BCST consts<>+2496(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+2528(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+2560(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+2592(SB), Z3, Z4
+	VFMADD213PS      Z0, Z3, Z4
+	VMOVAPS          Z0, Z8
+	VFMADD231PS      Z4, Z3, Z8
+	VSUBPS           Z8, Z0, Z10
+	VFMADD231PS      Z4, Z3, Z10
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z4, Z0, Z3
-	VMULPS       Z9, Z3, Z10
-	VFNMADD231PS Z4, Z10, Z9
-	VMULPS       Z8, Z10, Z4
-	VSUBPS       Z4, Z9, Z4
-	VMULPS       Z3, Z4, Z3
-	VPSRLD       $0x17, Z10, Z4
-	VPSUBD.BCST  consts<>+2720(SB), Z4, Z4
-	VPADDD       Z7, Z4, Z4
-	VPXORD       Z8, Z8, Z8
-	VPMAXSD      Z8, Z4, Z4
-	VPSUBD       Z4, Z7, Z7
-	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
-	VPSRAD       $0x01, Z7, Z8
-	VPADDD       Z20, Z8, Z9
-	VPSLLD       $0x17, Z9, Z9
+	VDIVPS       Z8, Z0, Z3
+	VMULPS       Z9, Z3, Z4
+	VFNMADD231PS Z8, Z4, Z9
+	VMULPS       Z10, Z4, Z8
+	VSUBPS       Z8, Z9, Z8
+	VMULPS       Z3, Z8, Z3
+	VPSRLD       $0x17, Z4, Z8
+	VPSUBD.BCST  consts<>+2720(SB), Z8, Z8
+	VPADDD       Z7, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPMAXSD      Z9, Z8, Z8
 	VPSUBD       Z8, Z7, Z7
+	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
+	VPSRAD       $0x01, Z7, Z9
+	VPADDD       Z20, Z9, Z10
+	VPSLLD       $0x17, Z10, Z10
+	VPSUBD       Z9, Z7, Z7
 	VPADDD       Z20, Z7, Z7
 	VPSLLD       $0x17, Z7, Z7
-	VMULPS       Z9, Z10, Z8
-	VMULPS       Z7, Z8, Z8
-	VMULPS       Z9, Z3, Z3
+	VMULPS       Z10, Z4, Z4
+	VMULPS       Z7, Z4, Z4
+	VMULPS       Z10, Z3, Z3
 	VMULPS       Z7, Z3, Z3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z8, Z0, Z7
-	VMINPS       Z8, Z0, Z9
+	VMAXPS       Z4, Z0, Z7
+	VMINPS       Z4, Z0, Z9
 	VADDPS       Z9, Z7, Z10
 	VSUBPS       Z7, Z10, Z7
 	VSUBPS       Z7, Z9, Z7
 	VDIVPS       Z10, Z0, Z9
 	VMULPS       Z9, Z3, Z11
-	VMULPS       Z9, Z8, Z12
-	VFNMADD213PS Z8, Z12, Z10
+	VMULPS       Z9, Z4, Z12
+	VFNMADD213PS Z4, Z12, Z10
 	VADDPS       Z3, Z10, Z10
 	VADDPS       Z3, Z7, Z3
 	VMULPS       Z3, Z12, Z3
@@ -46322,7 +46077,7 @@ summed:
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z8, Z3
+	VADDPS      Z0, Z4, Z3
 	VPSUBD.BCST consts<>+2784(SB), Z3, Z3
 	VPANDD      Z19, Z3, Z9
 	VPSRLD      $0x15, Z3, Z3
@@ -46332,8 +46087,8 @@ summed:
 	VPERMPS     log_r<>+0(SB), Z3, Z12
 	VMULPS      Z12, Z10, Z10
 	VADDPS.BCST consts<>+672(SB), Z10, Z12
-	VFMADD231PS Z10, Z8, Z12
-	VCVTDQ2PS   Z9, Z8
+	VFMADD231PS Z10, Z4, Z12
+	VCVTDQ2PS   Z9, Z4
 	VPERMPS     log_th<>+0(SB), Z3, Z9
 	VPERMPS     log_tl<>+0(SB), Z3, Z3
 
@@ -46345,18 +46100,18 @@ summed:
 	VBROADCASTSS     consts<>+2912(SB), Z14
 	VFMADD213PS.BCST consts<>+2944(SB), Z12, Z14
 	VFMADD231PS      Z13, Z10, Z14
-	VFMADD231PS.BCST consts<>+1056(SB), Z8, Z3
+	VFMADD231PS.BCST consts<>+1056(SB), Z4, Z3
 	VFMADD231PS      Z14, Z10, Z3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z8, Z9
-	VADDPS           Z12, Z9, Z8
-	VSUBPS           Z8, Z9, Z9
+	VFMADD231PS.BCST consts<>+1088(SB), Z4, Z9
+	VADDPS           Z12, Z9, Z4
+	VSUBPS           Z4, Z9, Z9
 	VADDPS           Z12, Z9, Z9
 	VADDPS           Z9, Z3, Z3
-	VADDPS           Z3, Z8, Z3
+	VADDPS           Z3, Z4, Z3
 	VADDPS           Z11, Z3, Z3
-	VCVTDQ2PS        Z4, Z4
+	VCVTDQ2PS        Z8, Z4
 	VFMADD231PS      Z6, Z4, Z3
 	VADDPS           Z2, Z3, Z2
 	VPXORD           Z3, Z3, Z3
@@ -46369,30 +46124,30 @@ summed:
 
 	// q^gamma
 	CMPQ   DX, $+1
-	JGE    focusnot0_313
+	JGE    focusnot0_339
 	VMULPS Z7, Z7, Z7
-	JMP    focusdone313
+	JMP    focusdone339
 
-focusnot0_313:
+focusnot0_339:
 	CMPQ    DX, $+2
-	JGE     focusnot1_313
+	JGE     focusnot1_339
 	VMOVAPS Z0, Z7
-	JMP     focusdone313
+	JMP     focusdone339
 
-focusnot1_313:
+focusnot1_339:
 	CMPQ DX, $+3
-	JGE  focusnot2_313
-	JMP  focusdone313
+	JGE  focusnot2_339
+	JMP  focusdone339
 
-focusnot2_313:
+focusnot2_339:
 	CMPQ    DX, $+4
-	JGE     focusnot3_313
+	JGE     focusnot3_339
 	VSQRTPS Z7, Z7
-	JMP     focusdone313
+	JMP     focusdone339
 
-focusnot3_313:
+focusnot3_339:
 	CMPQ         DX, $+5
-	JGE          focusnot4_313
+	JGE          focusnot4_339
 	VSQRTPS      Z7, Z0
 	VMOVAPS      Z7, Z3
 	VFNMADD231PS Z0, Z0, Z3
@@ -46400,11 +46155,11 @@ focusnot3_313:
 	VMULPS       Z4, Z3, Z3
 	VFMADD231PS  Z0, Z7, Z3
 	VMOVAPS      Z3, Z7
-	JMP          focusdone313
+	JMP          focusdone339
 
-focusnot4_313:
+focusnot4_339:
 	CMPQ         DX, $+6
-	JGE          focusnot5_313
+	JGE          focusnot5_339
 	VSQRTPS      Z7, Z0
 	VMULPS       Z7, Z7, Z3
 	VMOVAPS      Z3, Z4
@@ -46415,32 +46170,32 @@ focusnot4_313:
 	VFMADD231PS  Z21, Z5, Z4
 	VMULPS       Z0, Z4, Z7
 	VFMADD231PS  Z0, Z3, Z7
-	JMP          focusdone313
+	JMP          focusdone339
 
-focusnot5_313:
+focusnot5_339:
 	CMPQ        DX, $+7
-	JGE         focusnot6_313
+	JGE         focusnot6_339
 	VMULPS      Z7, Z7, Z0
 	VMOVAPS     Z0, Z3
 	VFMSUB231PS Z7, Z7, Z3
 	VMULPS      Z7, Z3, Z3
 	VFMADD231PS Z7, Z0, Z3
 	VMOVAPS     Z3, Z7
-	JMP         focusdone313
+	JMP         focusdone339
 
-focusnot6_313:
+focusnot6_339:
 	CMPQ        DX, $+8
-	JGE         focusnot7_313
+	JGE         focusnot7_339
 	VMULPS      Z7, Z7, Z0
 	VFMSUB213PS Z0, Z7, Z7
 	VADDPS      Z0, Z0, Z3
 	VMULPS      Z7, Z3, Z7
 	VFMADD231PS Z0, Z0, Z7
-	JMP         focusdone313
+	JMP         focusdone339
 
-focusnot7_313:
+focusnot7_339:
 	CMPQ        DX, $+9
-	JGE         focusnot8_313
+	JGE         focusnot8_339
 	VMULPS      Z7, Z7, Z0
 	VMOVAPS     Z0, Z3
 	VFMSUB231PS Z7, Z7, Z3
@@ -46451,9 +46206,9 @@ focusnot7_313:
 	VMULPS      Z7, Z0, Z0
 	VFMADD231PS Z7, Z4, Z0
 	VMOVAPS     Z0, Z7
-	JMP         focusdone313
+	JMP         focusdone339
 
-focusnot8_313:
+focusnot8_339:
 	LEAQ         24(CX), CX
 	VBROADCASTSS (CX), Z0
 	VBROADCASTSS 4(CX), Z3
@@ -46528,11 +46283,11 @@ focusnot8_313:
 	VPORD        Z5, Z8, Z5
 	VPTESTMD     Z5, Z5, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_313
+	JNE          focushard0_339
 	VMOVAPS      Z9, Z7
-	JMP          focuseasy0_313
+	JMP          focuseasy0_339
 
-focushard0_313:
+focushard0_339:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD       Z16, Z7, Z5
 	VPSUBD.BCST  consts<>+1248(SB), Z5, Z8
@@ -46595,12 +46350,12 @@ focushard0_313:
 	VFMADD231PS      Z4, Z3, Z6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z14, Z4
-	VPSRAD      $0x03, Z4, Z4
-	VADDPS      Z6, Z3, Z9
-	VPSLLD      $0x17, Z4, Z10
-	VPADDD      Z10, Z9, Z10
-	VPMINUD     Z23, Z10, Z10
+	VPSUBD.BCST  consts<>+1536(SB), Z14, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z6, Z3, Z9
+	VPSLLD       $0x17, Z4, Z10
+	VPADDD       Z10, Z9, Z10
+	VPMINUD.BCST consts<>+928(SB), Z10, Z10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z11, Z11, Z11
@@ -46618,23 +46373,24 @@ focushard0_313:
 	VBLENDMPS    Z3, Z10, K1, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Z4
-	VCMPPS       $0x11, Z8, Z4, K1
-	VBLENDMPS    Z23, Z3, K1, Z3
-	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z8, K1
-	VPXORD       Z4, Z4, Z4
-	VBLENDMPS    Z4, Z3, K1, Z3
-	VPXORD       Z4, Z4, Z4
-	VPCMPD       $0x00, Z4, Z5, K1
-	VPMOVD2M     Z0, K2
-	VPXORD       Z4, Z4, Z4
-	VBLENDMPS    Z23, Z4, K2, Z4
-	VBLENDMPS    Z4, Z3, K1, Z3
-	VPCMPD       $0x00, Z23, Z5, K1
-	VPMOVD2M     Z0, K2
-	VPXORD       Z0, Z0, Z0
-	VBLENDMPS    Z0, Z23, K2, Z0
-	VBLENDMPS    Z0, Z3, K1, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z8, Z4, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z8, K1
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS      Z4, Z3, K1, Z3
+	VPXORD         Z4, Z4, Z4
+	VPCMPD         $0x00, Z4, Z5, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS.BCST consts<>+928(SB), Z4, K2, Z4
+	VBLENDMPS      Z4, Z3, K1, Z3
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z0, Z4, K2, Z0
+	VBLENDMPS      Z0, Z3, K1, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(CX), Z3
@@ -46642,19 +46398,20 @@ focushard0_313:
 	VPORD        Z3, Z0, Z0
 	VPXORD       Z3, Z3, Z3
 	VPCMPD       $0x06, Z3, Z5, K1
-	VPCMPD       $0x06, Z5, Z23, K2
+	VBROADCASTSS consts<>+928(SB), Z3
+	VPCMPD       $0x06, Z5, Z3, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(CX), Z3
 	VPANDD       Z3, Z7, Z3
 	VPXORD       Z4, Z4, Z4
 	VPCMPD       $0x06, Z3, Z4, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z23, Z5, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z5, K2
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z0, K1, Z7
 
-focuseasy0_313:
-focusdone313:
+focuseasy0_339:
+focusdone339:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z18, Z2, K1
 	VMULPS    Z7, Z2, Z0
@@ -46672,393 +46429,397 @@ slow:
 
 // func soleLossAVX2(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·soleLossAVX2(SB), NOSPLIT, $448-56
+TEXT ·soleLossAVX2(SB), NOSPLIT, $256-56
 	VMOVUPS      exp_one<>+0(SB), Y0
-	VMOVUPS      consts<>+384(SB), Y1
-	VMOVUPS      consts<>+608(SB), Y2
-	VMOVUPS      consts<>+2272(SB), Y3
-	VMOVUPS      consts<>+2336(SB), Y4
 	MOVQ         classes+16(FP), AX
 	MOVQ         label+24(FP), CX
 	MOVQ         logits+8(FP), DX
 	LEAQ         (DX)(CX*4), BX
-	VBROADCASTSS (BX), Y5
-	VPXOR        Y7, Y7, Y7
-	VPXOR        Y8, Y8, Y8
+	VBROADCASTSS (BX), Y1
 	VPXOR        Y9, Y9, Y9
-	LEAQ         63(SP), BX
-	ANDQ         $-64, BX
-	CMPQ         AX, $+129
-	JLT          begin
-	VPXOR        Y6, Y6, Y6
-	VMOVUPS      Y6, (BX)
-	VMOVUPS      Y6, 32(BX)
-	VMOVUPS      Y6, 64(BX)
-	VMOVUPS      Y6, 96(BX)
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
 
-begin:
-sum_block:
+sum_piece:
 	CMPQ    CX, $+0
 	JLT     sum_others
 	CMPQ    CX, $+128
 	JGE     sum_others
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
-	JLT     sum_few
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+32
+	JLT     sum_rest
 
-sum_round:
+sum_block:
 	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y11
-	VPAND   (DI), Y6, Y12
-	VPMAXSD Y12, Y7, Y7
-	VPAND   32(DI), Y11, Y12
-	VPMAXSD Y12, Y7, Y7
+	VMOVUPS 32(DX), Y7
+	VPAND   (SI), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   32(SI), Y7, Y8
+	VPMAXSD Y8, Y9, Y9
 	VADDPS  consts<>+64(SB), Y6, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y12
-	VFMADD213PS consts<>+128(SB), Y6, Y12
-	VSUBPS      consts<>+128(SB), Y12, Y13
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y6, Y8
+	VSUBPS      consts<>+128(SB), Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y6, Y13
-	VFMADD213PS consts<>+320(SB), Y6, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y6
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y6, Y12, Y12
-	VPAND       (DI), Y12, Y6
-	VADDPS      Y6, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y6
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       (SI), Y8, Y6
+	VADDPS      consts<>+64(SB), Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y11
-	VFMADD213PS consts<>+128(SB), Y6, Y11
-	VSUBPS      consts<>+128(SB), Y11, Y12
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y7, Y8
+	VSUBPS      consts<>+128(SB), Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y6
-	VFNMADD231PS consts<>+192(SB), Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y6, Y12
-	VFMADD213PS consts<>+320(SB), Y6, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y6, Y11, Y11
-	VPAND       32(DI), Y11, Y6
-	VADDPS      Y6, Y9, Y9
-	VMOVUPS     64(DX), Y6
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(SI), Y8, Y7
+	VMOVUPS     64(DX), Y8
 	VMOVUPS     96(DX), Y11
-	VPAND       64(DI), Y6, Y12
-	VPMAXSD     Y12, Y7, Y7
-	VPAND       96(DI), Y11, Y12
-	VPMAXSD     Y12, Y7, Y7
-	VADDPS      consts<>+64(SB), Y6, Y6
+	VPAND       64(SI), Y8, Y12
+	VPMAXSD     Y12, Y9, Y9
+	VPAND       96(SI), Y11, Y12
+	VPMAXSD     Y12, Y9, Y9
+	VADDPS      consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y12
-	VFMADD213PS consts<>+128(SB), Y6, Y12
+	VFMADD213PS consts<>+128(SB), Y8, Y12
 	VSUBPS      consts<>+128(SB), Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y6, Y13
-	VFMADD213PS consts<>+320(SB), Y6, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y6
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y6, Y12, Y12
-	VPAND       64(DI), Y12, Y6
-	VADDPS      Y6, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y6
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       64(SI), Y12, Y8
+	VADDPS      Y8, Y6, Y6
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y11
-	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VFMADD213PS consts<>+128(SB), Y8, Y11
 	VSUBPS      consts<>+128(SB), Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y6
-	VFNMADD231PS consts<>+192(SB), Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y6, Y12
-	VFMADD213PS consts<>+320(SB), Y6, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y6
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y6, Y11, Y11
-	VPAND       96(DI), Y11, Y6
-	VADDPS      Y6, Y9, Y9
-	ADDQ        $+128, DX
-	ADDQ        $+128, DI
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_round
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y8, Y11, Y11
+	VPAND        96(SI), Y11, Y8
+	VADDPS       Y8, Y7, Y7
+	VCVTPS2PD    X6, Y8
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y8, Y2, Y2
+	VADDPD       Y6, Y3, Y3
+	VCVTPS2PD    X7, Y6
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	ADDQ         $+128, DX
+	ADDQ         $+128, SI
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_block
 
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
+sum_rest:
+	CMPQ    BX, $+1
+	JLT     sum_added
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y12, Y12, Y12
+	CMPQ    BX, $+16
+	JLT     sum_part
 	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y11
-	VPAND   (DI), Y6, Y12
-	VPMAXSD Y12, Y7, Y7
-	VPAND   32(DI), Y11, Y12
-	VPMAXSD Y12, Y7, Y7
+	VMOVUPS 32(DX), Y7
+	VPAND   (SI), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   32(SI), Y7, Y8
+	VPMAXSD Y8, Y9, Y9
 	VADDPS  consts<>+64(SB), Y6, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y12
-	VFMADD213PS consts<>+128(SB), Y6, Y12
-	VSUBPS      consts<>+128(SB), Y12, Y13
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y6, Y8
+	VSUBPS      consts<>+128(SB), Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y6, Y13
-	VFMADD213PS consts<>+320(SB), Y6, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y6
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y6, Y12, Y12
-	VPAND       (DI), Y12, Y6
-	VADDPS      Y6, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y6
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       (SI), Y8, Y6
+	VADDPS      consts<>+64(SB), Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y11
-	VFMADD213PS consts<>+128(SB), Y6, Y11
-	VSUBPS      consts<>+128(SB), Y11, Y12
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y7, Y8
+	VSUBPS      consts<>+128(SB), Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y6
-	VFNMADD231PS consts<>+192(SB), Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y6, Y12
-	VFMADD213PS consts<>+320(SB), Y6, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y6, Y11, Y11
-	VPAND       32(DI), Y11, Y6
-	VADDPS      Y6, Y9, Y9
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(SI), Y8, Y12
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
 
 sum_part:
-	CMPQ       SI, $+1
+	CMPQ       BX, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y6
-	VMASKMOVPS (DX), Y6, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y6, Y11, Y12, Y11
-	MOVQ       $0x00000000, R8
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    R8, SI
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, SI
-	CMPQ       SI, R8
-	CMOVQGT    R8, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(SI*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y7
+	VMASKMOVPS (DX), Y7, Y8
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y7, Y8, Y11, Y8
+	MOVQ       $0x00000000, DI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    DI, BX
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, BX
+	CMPQ       BX, DI
+	CMOVQGT    DI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(BX*4), Y11
+	VMASKMOVPS 32(DX), Y11, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VPAND      (DI), Y11, Y14
-	VPMAXSD    Y14, Y7, Y7
-	VPAND      32(DI), Y13, Y14
-	VPMAXSD    Y14, Y7, Y7
-	VADDPS     consts<>+64(SB), Y11, Y11
+	VBLENDVPS  Y11, Y13, Y14, Y13
+	VPAND      (SI), Y8, Y14
+	VPMAXSD    Y14, Y9, Y9
+	VPAND      32(SI), Y13, Y14
+	VPMAXSD    Y14, Y9, Y9
+	VADDPS     consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y14
-	VFMADD213PS consts<>+128(SB), Y11, Y14
+	VFMADD213PS consts<>+128(SB), Y8, Y14
 	VSUBPS      consts<>+128(SB), Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y11
-	VFNMADD231PS consts<>+192(SB), Y15, Y11
+	VFNMADD231PS consts<>+160(SB), Y15, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y8
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y15
-	VFMADD213PS consts<>+256(SB), Y11, Y15
-	VFMADD213PS consts<>+288(SB), Y11, Y15
-	VFMADD213PS consts<>+320(SB), Y11, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y8
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y11, Y14, Y14
-	VPAND       (DI), Y14, Y11
-	VPAND       Y11, Y6, Y6
-	VADDPS      Y6, Y8, Y8
-	VADDPS      consts<>+64(SB), Y13, Y6
+	VFMADD231PS Y8, Y14, Y14
+	VPAND       (SI), Y14, Y8
+	VPAND       Y8, Y7, Y7
+	VADDPS      Y7, Y6, Y6
+	VADDPS      consts<>+64(SB), Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y11
-	VFMADD213PS consts<>+128(SB), Y6, Y11
-	VSUBPS      consts<>+128(SB), Y11, Y13
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y7, Y8
+	VSUBPS      consts<>+128(SB), Y8, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS consts<>+160(SB), Y13, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y6, Y13
-	VFMADD213PS consts<>+320(SB), Y6, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y6
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y13
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y6, Y11, Y11
-	VPAND       32(DI), Y11, Y6
-	VPAND       Y6, Y12, Y6
-	VADDPS      Y6, Y9, Y9
+	VPERMILPS   Y8, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(SI), Y8, Y7
+	VPAND       Y7, Y11, Y7
+	VADDPS      Y7, Y12, Y12
 
 sum_done:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y6, Y3, Y3
+	VCVTPS2PD    X12, Y6
+	VEXTRACTF128 $0x01, Y12, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+32
-	JLT     sum_others_few
+	MOVQ    $0x00000080, SI
+	MOVQ    AX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+32
+	JLT     sum_others_rest
 
-sum_others_round:
+sum_others_block:
 	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y11
-	VPAND   consts<>+32(SB), Y6, Y12
-	VPMAXSD Y12, Y7, Y7
-	VPAND   consts<>+32(SB), Y11, Y12
-	VPMAXSD Y12, Y7, Y7
+	VMOVUPS 32(DX), Y7
+	VPAND   consts<>+32(SB), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   consts<>+32(SB), Y7, Y8
+	VPMAXSD Y8, Y9, Y9
 	VADDPS  consts<>+64(SB), Y6, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y12
-	VFMADD213PS consts<>+128(SB), Y6, Y12
-	VSUBPS      consts<>+128(SB), Y12, Y13
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y6, Y8
+	VSUBPS      consts<>+128(SB), Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y6, Y13
-	VFMADD213PS consts<>+320(SB), Y6, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y6
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y6, Y12, Y12
-	VADDPS      Y12, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y6
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VADDPS      consts<>+64(SB), Y7, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y11
-	VFMADD213PS consts<>+128(SB), Y6, Y11
-	VSUBPS      consts<>+128(SB), Y11, Y12
+	VMOVUPS     consts<>+96(SB), Y7
+	VFMADD213PS consts<>+128(SB), Y6, Y7
+	VSUBPS      consts<>+128(SB), Y7, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y6
-	VFNMADD231PS consts<>+192(SB), Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y6, Y12
-	VFMADD213PS consts<>+320(SB), Y6, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y6
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y6, Y11, Y11
-	VADDPS      Y11, Y9, Y9
+	VPERMILPS   Y7, Y0, Y11
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y11, Y7
+	VFMADD231PS Y6, Y7, Y7
 	VMOVUPS     64(DX), Y6
 	VMOVUPS     96(DX), Y11
 	VPAND       consts<>+32(SB), Y6, Y12
-	VPMAXSD     Y12, Y7, Y7
+	VPMAXSD     Y12, Y9, Y9
 	VPAND       consts<>+32(SB), Y11, Y12
-	VPMAXSD     Y12, Y7, Y7
+	VPMAXSD     Y12, Y9, Y9
 	VADDPS      consts<>+64(SB), Y6, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -47082,131 +46843,139 @@ sum_others_round:
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y6, Y12, Y12
-	VADDPS      Y12, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y6
+	VADDPS      Y12, Y8, Y6
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y11
-	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VFMADD213PS consts<>+128(SB), Y8, Y11
 	VSUBPS      consts<>+128(SB), Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y6
-	VFNMADD231PS consts<>+192(SB), Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y6, Y12
-	VFMADD213PS consts<>+320(SB), Y6, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y6
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y6, Y11, Y11
-	VADDPS      Y11, Y9, Y9
-	ADDQ        $+128, DX
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_others_round
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y8, Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VCVTPS2PD    X6, Y8
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y8, Y2, Y2
+	VADDPD       Y6, Y3, Y3
+	VCVTPS2PD    X7, Y6
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	ADDQ         $+128, DX
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_others_block
 
-sum_others_few:
-	CMPQ SI, $+16
-	JLT  sum_others_part
-
-sum_others_tile:
+sum_others_rest:
+	CMPQ    BX, $+1
+	JLT     sum_others_added
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y7, Y7, Y7
+	CMPQ    BX, $+16
+	JLT     sum_others_part
 	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y11
-	VPAND   consts<>+32(SB), Y6, Y12
-	VPMAXSD Y12, Y7, Y7
-	VPAND   consts<>+32(SB), Y11, Y12
-	VPMAXSD Y12, Y7, Y7
+	VMOVUPS 32(DX), Y7
+	VPAND   consts<>+32(SB), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   consts<>+32(SB), Y7, Y8
+	VPMAXSD Y8, Y9, Y9
 	VADDPS  consts<>+64(SB), Y6, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y12
-	VFMADD213PS consts<>+128(SB), Y6, Y12
-	VSUBPS      consts<>+128(SB), Y12, Y13
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y6, Y8
+	VSUBPS      consts<>+128(SB), Y8, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y6, Y13
-	VFMADD213PS consts<>+320(SB), Y6, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y6
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y6, Y12, Y12
-	VADDPS      Y12, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y6
+	VPERMILPS   Y8, Y0, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y11, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VADDPS      consts<>+64(SB), Y7, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y11
-	VFMADD213PS consts<>+128(SB), Y6, Y11
-	VSUBPS      consts<>+128(SB), Y11, Y12
+	VMOVUPS     consts<>+96(SB), Y7
+	VFMADD213PS consts<>+128(SB), Y6, Y7
+	VSUBPS      consts<>+128(SB), Y7, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y6
-	VFNMADD231PS consts<>+192(SB), Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y12
-	VFMADD213PS consts<>+256(SB), Y6, Y12
-	VFMADD213PS consts<>+288(SB), Y6, Y12
-	VFMADD213PS consts<>+320(SB), Y6, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y6
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y6
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y6, Y11, Y11
-	VADDPS      Y11, Y9, Y9
+	VPERMILPS   Y7, Y0, Y11
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y11, Y7
+	VFMADD231PS Y6, Y7, Y7
 	ADDQ        $+64, DX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_others_tile
+	ADDQ        $-16, BX
 
 sum_others_part:
-	CMPQ       SI, $+1
+	CMPQ       BX, $+1
 	JLT        sum_others_done
-	MOVQ       $0x00000008, DI
-	MOVQ       SI, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y6
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y6
 	VMASKMOVPS (DX), Y6, Y11
 	VPXOR      Y12, Y12, Y12
 	VBLENDVPS  Y6, Y11, Y12, Y11
-	MOVQ       $0x00000000, DI
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    DI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       SI, SI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(SI*4), Y12
+	MOVQ       $0x00000000, SI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    SI, BX
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, BX
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(BX*4), Y12
 	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
 	VPAND      consts<>+32(SB), Y11, Y14
-	VPMAXSD    Y14, Y7, Y7
+	VPMAXSD    Y14, Y9, Y9
 	VPAND      consts<>+32(SB), Y13, Y14
-	VPMAXSD    Y14, Y7, Y7
+	VPMAXSD    Y14, Y9, Y9
 	VADDPS     consts<>+64(SB), Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -47256,313 +47025,296 @@ sum_others_part:
 	VPADDD      Y11, Y13, Y11
 	VFMADD231PS Y6, Y11, Y11
 	VPAND       Y11, Y12, Y6
-	VADDPS      Y6, Y9, Y9
+	VADDPS      Y6, Y7, Y7
 
 sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2240(SB), Y7, Y6
-	VMOVMSKPS    Y6, SI
-	TESTL        SI, SI
-	JNE          slow
-	MOVQ         classes+16(FP), SI
-	CMPQ         SI, $+129
-	JLT          only
 	VCVTPS2PD    X8, Y6
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       (BX), Y6, Y6
-	VMOVUPS      Y6, (BX)
-	VADDPD       32(BX), Y8, Y8
-	VMOVUPS      Y8, 32(BX)
-	VCVTPS2PD    X9, Y6
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       64(BX), Y6, Y6
-	VMOVUPS      Y6, 64(BX)
-	VADDPD       96(BX), Y8, Y8
-	VMOVUPS      Y8, 96(BX)
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	VCVTPS2PD    X7, Y6
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+
+sum_others_added:
+sum_end:
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
-	JGE          sum_block
-	VMOVUPS      (BX), Y0
-	VADDPD       64(BX), Y0, Y0
-	VMOVUPS      32(BX), Y6
-	VADDPD       96(BX), Y6, Y6
-	VADDPD       Y6, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X6
-	VADDPD       X6, X0, X0
-	VPERMILPD    $0x01, X0, X6
-	VADDSD       X6, X0, X0
-	VCVTSD2SS    X0, X0, X10
-	JMP          summed
+	JGE          sum_piece
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPD       X0, X2, X2
+	VPERMILPD    $0x01, X2, X0
+	VADDSD       X0, X2, X2
+	VCVTSD2SS    X2, X2, X10
 
-only:
-	VCVTPS2PD    X8, Y0
-	VEXTRACTF128 $0x01, Y8, X6
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X9, Y7
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y0, Y0
-	VADDPD       Y8, Y6, Y6
-	VADDPD       Y6, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X6
-	VADDPD       X6, X0, X0
-	VPERMILPD    $0x01, X0, X6
-	VADDSD       X6, X0, X0
-	VCVTSD2SS    X0, X0, X10
-
-summed:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y9, Y0
+	VMOVMSKPS    Y0, AX
+	TESTL        AX, AX
+	JNE          slow
 	MOVQ         weight+32(FP), AX
 	VBROADCASTSS (AX), Y0
 	MOVQ         losses+0(FP), AX
 	MOVQ         p+40(FP), CX
 	MOVQ         (CX), DX
-	VPXOR        Y6, Y6, Y6
+	VPXOR        Y2, Y2, Y2
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND     consts<>+32(SB), Y6, Y7
-	VCMPPS    $0x11, Y7, Y3, Y3
-	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
-	VPAND     Y3, Y7, Y3
-	VPAND     Y6, Y3, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y7
-	VBLENDVPS Y7, Y10, Y2, Y7
-	VMAXPS    Y6, Y5, Y6
-	VCMPPS    $0x00, consts<>+640(SB), Y6, Y6
-	VBLENDVPS Y6, Y2, Y7, Y6
-	VMOVUPS   Y6, 192(SP)
+	VPAND     consts<>+32(SB), Y2, Y3
+	VMOVUPS   consts<>+2272(SB), Y4
+	VCMPPS    $0x11, Y3, Y4, Y4
+	VCMPPS    $0x11, consts<>+928(SB), Y3, Y3
+	VPAND     Y4, Y3, Y3
+	VPAND     Y2, Y3, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y4
+	VMOVUPS   consts<>+608(SB), Y5
+	VBLENDVPS Y4, Y10, Y5, Y4
+	VMAXPS    Y2, Y1, Y2
+	VCMPPS    $0x00, consts<>+640(SB), Y2, Y2
+	VBLENDVPS Y2, consts<>+608(SB), Y4, Y2
+	VMOVUPS   Y2, (SP)
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y3, Y5, Y3
-	VMINPS       Y3, Y4, Y4
-	VMOVUPS      consts<>+2304(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VCMPPS       $0x11, Y4, Y3, Y5
-	VPXOR        Y6, Y6, Y6
-	VCMPPS       $0x11, 192(SP), Y6, Y6
-	VPAND        Y5, Y6, Y5
-	VSUBPS       Y3, Y4, Y3
-	VPAND        Y3, Y5, Y3
-	VMOVUPS      Y3, 224(SP)
-	VMOVUPS      consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+2368(SB), Y4, Y3
-	VSUBPS       consts<>+2368(SB), Y3, Y5
-	VPXOR        Y6, Y6, Y6
-	VPSUBD       consts<>+2368(SB), Y3, Y3
-	VPSUBD       Y3, Y6, Y3
-	VMOVUPS      Y3, 256(SP)
-	VFNMADD231PS consts<>+160(SB), Y5, Y4
-	VFNMADD231PS consts<>+192(SB), Y5, Y4
-	VMOVUPS      consts<>+2464(SB), Y3
-	VFMADD213PS  consts<>+2496(SB), Y4, Y3
-	VFMADD213PS  consts<>+2528(SB), Y4, Y3
-	VFMADD213PS  consts<>+2560(SB), Y4, Y3
-	VFMADD213PS  consts<>+2592(SB), Y4, Y3
-	VFMADD213PS  Y1, Y4, Y3
-	VMOVAPS      Y1, Y5
-	VFMADD231PS  Y3, Y4, Y5
-	VSUBPS       Y5, Y1, Y6
-	VFMADD231PS  Y3, Y4, Y6
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      consts<>+2336(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VMOVUPS      consts<>+2304(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x11, Y2, Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, (SP), Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VSUBPS       Y1, Y2, Y1
+	VPAND        Y1, Y3, Y1
+	VMOVUPS      Y1, 32(SP)
+	VMOVUPS      consts<>+96(SB), Y1
+	VFMADD213PS  consts<>+2368(SB), Y2, Y1
+	VSUBPS       consts<>+2368(SB), Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VPSUBD       consts<>+2368(SB), Y1, Y1
+	VPSUBD       Y1, Y4, Y1
+	VMOVUPS      Y1, 64(SP)
+	VFNMADD231PS consts<>+160(SB), Y3, Y2
+	VFNMADD231PS consts<>+192(SB), Y3, Y2
+	VMOVUPS      consts<>+2464(SB), Y1
+	VFMADD213PS  consts<>+2496(SB), Y2, Y1
+	VFMADD213PS  consts<>+2528(SB), Y2, Y1
+	VFMADD213PS  consts<>+2560(SB), Y2, Y1
+	VFMADD213PS  consts<>+2592(SB), Y2, Y1
+	VFMADD213PS  consts<>+384(SB), Y2, Y1
+	VMOVAPS      Y2, Y3
+	VFMADD213PS  consts<>+384(SB), Y1, Y3
+	VMOVUPS      consts<>+384(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VFMADD231PS  Y1, Y2, Y4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y5, Y1, Y3
-	VMULPS       192(SP), Y3, Y4
-	VFNMADD213PS 192(SP), Y4, Y5
-	VMULPS       Y6, Y4, Y6
-	VSUBPS       Y6, Y5, Y5
-	VMULPS       Y3, Y5, Y3
-	VPSRLD       $0x17, Y4, Y5
-	VPSUBD       consts<>+2720(SB), Y5, Y5
-	VPADDD       256(SP), Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPMAXSD      Y6, Y5, Y5
-	VMOVUPS      256(SP), Y6
-	VPSUBD       Y5, Y6, Y6
-	VPMAXSD      consts<>+2752(SB), Y6, Y6
-	VMOVUPS      Y5, 288(SP)
-	VPSRAD       $0x01, Y6, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPSUBD       Y5, Y6, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
+	VMOVUPS      consts<>+384(SB), Y1
+	VDIVPS       Y3, Y1, Y1
+	VMULPS       (SP), Y1, Y2
+	VFNMADD213PS (SP), Y2, Y3
+	VMULPS       Y4, Y2, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y1
+	VPSRLD       $0x17, Y2, Y3
+	VPSUBD       consts<>+2720(SB), Y3, Y3
+	VPADDD       64(SP), Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPMAXSD      Y4, Y3, Y3
+	VMOVUPS      64(SP), Y4
+	VPSUBD       Y3, Y4, Y4
+	VPMAXSD      consts<>+2752(SB), Y4, Y4
+	VMOVUPS      Y3, 96(SP)
+	VPSRAD       $0x01, Y4, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y7, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y5, Y3, Y3
+	VPSUBD       Y3, Y4, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y3, Y1, Y1
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y4, Y1, Y5
-	VMINPS       Y4, Y1, Y6
-	VADDPS       Y6, Y5, Y7
-	VSUBPS       Y5, Y7, Y5
-	VSUBPS       Y5, Y6, Y5
-	VDIVPS       Y7, Y1, Y6
-	VMULPS       Y6, Y3, Y8
-	VMOVUPS      Y8, 320(SP)
-	VMULPS       Y6, Y4, Y8
-	VFNMADD213PS Y4, Y8, Y7
-	VADDPS       Y3, Y7, Y7
-	VADDPS       Y3, Y5, Y3
-	VMULPS       Y3, Y8, Y3
-	VSUBPS       Y3, Y7, Y3
-	VMULPS       Y6, Y3, Y3
-	VADDPS       Y3, Y8, Y3
-	VMINPS       Y3, Y1, Y3
-	VMOVUPS      Y3, 352(SP)
-	VMOVUPS      Y6, 384(SP)
+	VMOVUPS      consts<>+384(SB), Y3
+	VMAXPS       Y2, Y3, Y3
+	VMOVUPS      consts<>+384(SB), Y4
+	VMINPS       Y2, Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VSUBPS       Y3, Y5, Y3
+	VSUBPS       Y3, Y4, Y3
+	VMOVUPS      consts<>+384(SB), Y4
+	VDIVPS       Y5, Y4, Y4
+	VMULPS       Y4, Y1, Y6
+	VMOVUPS      Y6, 128(SP)
+	VMULPS       Y4, Y2, Y6
+	VFNMADD213PS Y2, Y6, Y5
+	VADDPS       Y1, Y5, Y5
+	VADDPS       Y1, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VSUBPS       Y1, Y5, Y1
+	VMULPS       Y4, Y1, Y1
+	VADDPS       Y1, Y6, Y1
+	VMOVUPS      consts<>+384(SB), Y3
+	VMINPS       Y1, Y3, Y1
+	VMOVUPS      Y1, 160(SP)
+	VMOVUPS      Y4, 192(SP)
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y4, Y3
-	VPSUBD consts<>+2784(SB), Y3, Y3
-	VPAND  consts<>+640(SB), Y3, Y5
-	VPSRLD $0x15, Y3, Y3
+	VADDPS consts<>+384(SB), Y2, Y1
+	VPSUBD consts<>+2784(SB), Y1, Y1
+	VPAND  consts<>+640(SB), Y1, Y3
+	VPSRLD $0x15, Y1, Y1
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y5, Y1, Y6
-	VMOVUPS     log_r<>+0(SB), Y7
-	VPERMILPS   Y3, Y7, Y7
-	VMULPS      Y7, Y6, Y6
-	VADDPS      consts<>+672(SB), Y6, Y7
-	VFMADD231PS Y6, Y4, Y7
-	VCVTDQ2PS   Y5, Y4
-	VMOVUPS     log_th<>+0(SB), Y5
-	VPERMILPS   Y3, Y5, Y5
-	VMOVUPS     log_tl<>+0(SB), Y6
-	VPERMILPS   Y3, Y6, Y3
+	VMOVUPS     consts<>+384(SB), Y4
+	VPSUBD      Y3, Y4, Y4
+	VMOVUPS     log_r<>+0(SB), Y5
+	VPERMILPS   Y1, Y5, Y5
+	VMULPS      Y5, Y4, Y4
+	VADDPS      consts<>+672(SB), Y4, Y5
+	VFMADD231PS Y4, Y2, Y5
+	VCVTDQ2PS   Y3, Y2
+	VMOVUPS     log_th<>+0(SB), Y3
+	VPERMILPS   Y1, Y3, Y3
+	VMOVUPS     log_tl<>+0(SB), Y4
+	VPERMILPS   Y1, Y4, Y1
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Y7, Y7, Y6
-	VMOVUPS     consts<>+2848(SB), Y8
-	VFMADD213PS consts<>+2880(SB), Y7, Y8
-	VFMADD231PS consts<>+2816(SB), Y6, Y8
-	VMOVUPS     consts<>+2912(SB), Y9
-	VFMADD213PS consts<>+2944(SB), Y7, Y9
-	VFMADD231PS Y8, Y6, Y9
-	VFMADD231PS consts<>+1056(SB), Y4, Y3
-	VFMADD231PS Y9, Y6, Y3
+	VMULPS      Y5, Y5, Y4
+	VMOVUPS     consts<>+2848(SB), Y6
+	VFMADD213PS consts<>+2880(SB), Y5, Y6
+	VFMADD231PS consts<>+2816(SB), Y4, Y6
+	VMOVUPS     consts<>+2912(SB), Y7
+	VFMADD213PS consts<>+2944(SB), Y5, Y7
+	VFMADD231PS Y6, Y4, Y7
+	VFMADD231PS consts<>+1056(SB), Y2, Y1
+	VFMADD231PS Y7, Y4, Y1
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y4, Y5
-	VADDPS      Y7, Y5, Y4
-	VSUBPS      Y4, Y5, Y5
-	VADDPS      Y7, Y5, Y5
+	VFMADD231PS consts<>+1088(SB), Y2, Y3
+	VADDPS      Y5, Y3, Y2
+	VSUBPS      Y2, Y3, Y3
 	VADDPS      Y5, Y3, Y3
-	VADDPS      Y3, Y4, Y3
-	VADDPS      320(SP), Y3, Y3
-	VMOVUPS     288(SP), Y4
-	VCVTDQ2PS   Y4, Y4
-	VFMADD231PS consts<>+160(SB), Y4, Y3
-	VADDPS      224(SP), Y3, Y3
-	VPXOR       Y4, Y4, Y4
-	VMULPS      Y3, Y0, Y5
-	VCMPPS      $0x00, Y0, Y4, Y0
-	VCMPPS      $0x00, Y3, Y3, Y3
-	VPAND       Y0, Y3, Y0
-	VPANDN      Y5, Y0, Y0
-	VMOVUPS     Y0, 416(SP)
-	VMOVUPS     352(SP), Y0
+	VADDPS      Y3, Y1, Y1
+	VADDPS      Y1, Y2, Y1
+	VADDPS      128(SP), Y1, Y1
+	VMOVUPS     96(SP), Y2
+	VCVTDQ2PS   Y2, Y2
+	VFMADD231PS consts<>+160(SB), Y2, Y1
+	VADDPS      32(SP), Y1, Y1
+	VPXOR       Y2, Y2, Y2
+	VMULPS      Y1, Y0, Y3
+	VCMPPS      $0x00, Y0, Y2, Y0
+	VCMPPS      $0x00, Y1, Y1, Y1
+	VPAND       Y0, Y1, Y0
+	VPANDN      Y3, Y0, Y0
+	VMOVUPS     Y0, 224(SP)
+	VMOVUPS     160(SP), Y3
 
 	// q^gamma
 	CMPQ   DX, $+1
-	JGE    focusnot0_319
-	VMULPS Y0, Y0, Y0
-	JMP    focusdone319
+	JGE    focusnot0_345
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone345
 
-focusnot0_319:
+focusnot0_345:
 	CMPQ    DX, $+2
-	JGE     focusnot1_319
-	VMOVAPS Y1, Y0
-	JMP     focusdone319
+	JGE     focusnot1_345
+	VMOVUPS consts<>+384(SB), Y3
+	JMP     focusdone345
 
-focusnot1_319:
+focusnot1_345:
 	CMPQ DX, $+3
-	JGE  focusnot2_319
-	JMP  focusdone319
+	JGE  focusnot2_345
+	JMP  focusdone345
 
-focusnot2_319:
+focusnot2_345:
 	CMPQ    DX, $+4
-	JGE     focusnot3_319
-	VSQRTPS Y0, Y0
-	JMP     focusdone319
+	JGE     focusnot3_345
+	VSQRTPS Y3, Y3
+	JMP     focusdone345
 
-focusnot3_319:
+focusnot3_345:
 	CMPQ         DX, $+5
-	JGE          focusnot4_319
-	VSQRTPS      Y0, Y1
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y1, Y1, Y3
-	VMULPS       consts<>+2144(SB), Y1, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y1, Y0, Y3
-	VMOVAPS      Y3, Y0
-	JMP          focusdone319
+	JGE          focusnot4_345
+	VSQRTPS      Y3, Y0
+	VMOVAPS      Y3, Y1
+	VFNMADD231PS Y0, Y0, Y1
+	VMULPS       consts<>+2144(SB), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VFMADD231PS  Y0, Y3, Y1
+	VMOVAPS      Y1, Y3
+	JMP          focusdone345
 
-focusnot4_319:
+focusnot4_345:
 	CMPQ         DX, $+6
-	JGE          focusnot5_319
-	VSQRTPS      Y0, Y1
-	VMULPS       Y0, Y0, Y3
+	JGE          focusnot5_345
+	VSQRTPS      Y3, Y0
+	VMULPS       Y3, Y3, Y1
+	VMOVAPS      Y1, Y2
+	VFMSUB231PS  Y3, Y3, Y2
 	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y0, Y0, Y4
-	VMOVAPS      Y0, Y5
-	VFNMADD231PS Y1, Y1, Y5
-	VMULPS       Y5, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y4
-	VMULPS       Y1, Y4, Y0
-	VFMADD231PS  Y1, Y3, Y0
-	JMP          focusdone319
+	VFNMADD231PS Y0, Y0, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y2
+	VMULPS       Y0, Y2, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	JMP          focusdone345
 
-focusnot5_319:
+focusnot5_345:
 	CMPQ        DX, $+7
-	JGE         focusnot6_319
-	VMULPS      Y0, Y0, Y1
+	JGE         focusnot6_345
+	VMULPS      Y3, Y3, Y0
+	VMOVAPS     Y0, Y1
+	VFMSUB231PS Y3, Y3, Y1
+	VMULPS      Y3, Y1, Y1
+	VFMADD231PS Y3, Y0, Y1
 	VMOVAPS     Y1, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y0, Y3, Y3
-	VFMADD231PS Y0, Y1, Y3
-	VMOVAPS     Y3, Y0
-	JMP         focusdone319
+	JMP         focusdone345
 
-focusnot6_319:
+focusnot6_345:
 	CMPQ        DX, $+8
-	JGE         focusnot7_319
-	VMULPS      Y0, Y0, Y1
-	VFMSUB213PS Y1, Y0, Y0
-	VADDPS      Y1, Y1, Y3
-	VMULPS      Y0, Y3, Y0
-	VFMADD231PS Y1, Y1, Y0
-	JMP         focusdone319
+	JGE         focusnot7_345
+	VMULPS      Y3, Y3, Y0
+	VFMSUB213PS Y0, Y3, Y3
+	VADDPS      Y0, Y0, Y1
+	VMULPS      Y3, Y1, Y3
+	VFMADD231PS Y0, Y0, Y3
+	JMP         focusdone345
 
-focusnot7_319:
+focusnot7_345:
 	CMPQ        DX, $+9
-	JGE         focusnot8_319
-	VMULPS      Y0, Y0, Y1
-	VMOVAPS     Y1, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y1, Y1, Y4
-	VADDPS      Y1, Y1, Y5
-	VFMSUB213PS Y4, Y1, Y1
-	VFMADD231PS Y3, Y5, Y1
-	VMULPS      Y0, Y1, Y1
-	VFMADD231PS Y0, Y4, Y1
-	VMOVAPS     Y1, Y0
-	JMP         focusdone319
+	JGE         focusnot8_345
+	VMULPS      Y3, Y3, Y0
+	VMOVAPS     Y0, Y1
+	VFMSUB231PS Y3, Y3, Y1
+	VMULPS      Y0, Y0, Y2
+	VADDPS      Y0, Y0, Y4
+	VFMSUB213PS Y2, Y0, Y0
+	VFMADD231PS Y1, Y4, Y0
+	VMULPS      Y3, Y0, Y0
+	VFMADD231PS Y3, Y2, Y0
+	VMOVAPS     Y0, Y3
+	JMP         focusdone345
 
-focusnot8_319:
+focusnot8_345:
 	LEAQ         24(CX), CX
-	VBROADCASTSS (CX), Y1
-	VBROADCASTSS 4(CX), Y2
-	VBROADCASTSS 8(CX), Y3
+	VBROADCASTSS (CX), Y0
+	VBROADCASTSS 4(CX), Y1
+	VBROADCASTSS 8(CX), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y3, Y4
 	VPSRLD    $0x17, Y4, Y5
 	VPSRLD    $0x14, Y4, Y6
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -47590,19 +47342,19 @@ focusnot8_319:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y6, Y8
 	VADDPS      Y8, Y7, Y7
-	VMULPS      Y7, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y7
-	VFMADD213PS Y8, Y2, Y4
+	VMULPS      Y7, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y7
+	VFMADD213PS Y8, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y4, Y4
 	VSUBPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      Y11, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
+	VFMADD231PS Y9, Y1, Y8
 	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y1, Y7
-	VFMADD231PS Y9, Y3, Y7
-	VFMADD231PS Y10, Y2, Y7
+	VFMADD231PS Y6, Y0, Y7
+	VFMADD231PS Y9, Y2, Y7
+	VFMADD231PS Y10, Y1, Y7
 	VADDPS      Y7, Y8, Y6
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
@@ -47630,13 +47382,13 @@ focusnot8_319:
 	VPANDN  Y4, Y7, Y4
 	VPOR    Y4, Y5, Y4
 	VPTEST  Y4, Y4
-	JNE     focushard0_319
-	VMOVAPS Y6, Y0
-	JMP     focuseasy0_319
+	JNE     focushard0_345
+	VMOVAPS Y6, Y3
+	JMP     focuseasy0_345
 
-focushard0_319:
+focushard0_345:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y0, Y4
+	VPAND     consts<>+32(SB), Y3, Y4
 	VPSUBD    consts<>+1248(SB), Y4, Y5
 	VCVTDQ2PS Y4, Y6
 	VPSUBD    consts<>+1760(SB), Y6, Y6
@@ -47670,101 +47422,99 @@ focushard0_319:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
 	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
 	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
+	VFMADD231PS Y9, Y1, Y8
 	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
 	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
 	VPADDD  Y8, Y7, Y8
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y4, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y2
 	VPXOR     Y5, Y5, Y5
 	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y1, Y5, Y6, Y1
-	VBLENDVPS Y3, Y1, Y2, Y1
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(CX), Y2
-	VPAND        Y2, Y0, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
+	VBROADCASTSS 12(CX), Y1
+	VPAND        Y1, Y3, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y4, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(CX), Y2
 	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(CX), Y3
-	VPAND        Y3, Y0, Y0
 	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VPAND        Y2, Y0, Y0
+	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y4, Y2
-	VPOR         Y0, Y2, Y0
-	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y3
 
-focuseasy0_319:
-	VMOVUPS consts<>+608(SB), Y2
-
-focusdone319:
+focuseasy0_345:
+focusdone345:
 	// loss = (alpha l) q^gamma
-	VMOVUPS   416(SP), Y1
-	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y3
-	VMULPS    Y0, Y1, Y0
-	VBLENDVPS Y3, Y0, Y1, Y0
-	VPMINUD   Y2, Y0, Y0
+	VMOVUPS   224(SP), Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y1
+	VMULPS    Y3, Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
 	VMOVSS    X0, (AX)
 	VZEROUPPER
 	RET
@@ -47923,362 +47673,219 @@ words_done:
 	RET
 
 // func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·foldRowsAVX512(SB), NOSPLIT, $192-32
+// Requires: AVX, AVX512F, AVX512VL, BMI2
+TEXT ·foldRowsAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+608(SB), Z0
-	MOVQ         terms+8(FP), AX
-	MOVQ         rows+16(FP), CX
-	LEAQ         63(SP), DX
-	ANDQ         $-64, DX
 
 row:
-	MOVQ   classes+24(FP), BX
-	CMPQ   BX, $+129
-	JGE    long
-	VPXORD Z3, Z3, Z3
-	LEAQ   (AX)(BX*4), SI
-	CMPQ   BX, $+64
-	JLT    short_few
+	MOVQ   terms+8(FP), AX
+	MOVQ   classes+24(FP), CX
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	CMPQ   CX, $+64
+	JLT    sum_few
 
-short_round:
-	VADDPS (AX), Z3, Z3
-	VADDPS 64(AX), Z3, Z3
-	VADDPS 128(AX), Z3, Z3
-	VADDPS 192(AX), Z3, Z3
-	ADDQ   $+256, AX
-	ADDQ   $-64, BX
-	CMPQ   BX, $+64
-	JGE    short_round
-
-short_few:
-	CMPQ BX, $+16
-	JLT  short_part
-
-short_tile:
-	VADDPS (AX), Z3, Z3
-	ADDQ   $+64, AX
-	ADDQ   $-16, BX
-	CMPQ   BX, $+16
-	JGE    short_tile
-
-short_part:
-	CMPQ    BX, $+1
-	JLT     short_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   BX, DI, DI
-	KMOVW   DI, K1
-	VPXORD  Z1, Z1, Z1
-	VMOVUPS (AX), K1, Z1
-	VADDPS  Z1, Z3, Z3
-
-short_done:
-	MOVQ          SI, AX
-	VCVTPS2PD     Y3, Z1
+sum_round:
+	VMOVUPS       (AX), Z3
+	VMOVUPS       64(AX), Z4
+	VADDPS        Z4, Z3, Z3
+	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z3
-	VADDPD        Z3, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y3
-	VADDPD        Y3, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPD        X2, X1, X1
-	VPERMILPD     $0x01, X1, X2
-	VADDSD        X2, X1, X1
-	VCVTSD2SS     X1, X1, X2
-	MOVQ          losses+0(FP), BX
-	VCMPPS        $0x03, Z2, Z2, K1
-	VBLENDMPS     Z0, Z2, K1, Z1
-	VMOVSS        X1, (BX)
-	ADDQ          $+4, losses+0(FP)
-	ADDQ          $-1, CX
-	CMPQ          CX, $+1
-	JGE           row
-	VZEROUPPER
-	RET
+	VADDPD        Z4, Z1, Z1
+	VADDPD        Z3, Z2, Z2
+	VMOVUPS       128(AX), Z3
+	VMOVUPS       192(AX), Z4
+	VADDPS        Z4, Z3, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z4, Z1, Z1
+	VADDPD        Z3, Z2, Z2
+	ADDQ          $+256, AX
+	ADDQ          $-64, CX
+	CMPQ          CX, $+64
+	JGE           sum_round
 
-long:
-	VPXORD  Z1, Z1, Z1
-	VMOVUPS Z1, (DX)
-	VMOVUPS Z1, 64(DX)
+sum_few:
+	CMPQ CX, $+32
+	JLT  sum_rest
 
-block:
-	MOVQ    $0x00000080, DI
-	MOVQ    BX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
+sum_block:
+	VMOVUPS       (AX), Z3
+	VMOVUPS       64(AX), Z4
+	VADDPS        Z4, Z3, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z4, Z1, Z1
+	VADDPD        Z3, Z2, Z2
+	ADDQ          $+128, AX
+	ADDQ          $-32, CX
+	CMPQ          CX, $+32
+	JGE           sum_block
+
+sum_rest:
+	CMPQ    CX, $+1
+	JLT     sum_added
+	VPXORD  Z4, Z4, Z4
+	CMPQ    CX, $+16
+	JLT     sum_part
+	VMOVUPS (AX), Z4
+	ADDQ    $+64, AX
+	ADDQ    $-16, CX
+
+sum_part:
+	CMPQ    CX, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, DX
+	BZHIL   CX, DX, DX
+	KMOVW   DX, K1
 	VPXORD  Z3, Z3, Z3
-	LEAQ    (AX)(SI*4), DI
-	CMPQ    SI, $+64
-	JLT     long_few
+	VMOVUPS (AX), K1, Z3
+	VADDPS  Z3, Z4, Z4
 
-long_round:
-	VADDPS (AX), Z3, Z3
-	VADDPS 64(AX), Z3, Z3
-	VADDPS 128(AX), Z3, Z3
-	VADDPS 192(AX), Z3, Z3
-	ADDQ   $+256, AX
-	ADDQ   $-64, SI
-	CMPQ   SI, $+64
-	JGE    long_round
-
-long_few:
-	CMPQ SI, $+16
-	JLT  long_part
-
-long_tile:
-	VADDPS (AX), Z3, Z3
-	ADDQ   $+64, AX
-	ADDQ   $-16, SI
-	CMPQ   SI, $+16
-	JGE    long_tile
-
-long_part:
-	CMPQ    SI, $+1
-	JLT     long_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z1, Z1, Z1
-	VMOVUPS (AX), K1, Z1
-	VADDPS  Z1, Z3, Z3
-
-long_done:
-	MOVQ          DI, AX
-	VCVTPS2PD     Y3, Z1
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (DX), Z1, Z1
-	VMOVUPS       Z1, (DX)
-	VADDPD        64(DX), Z3, Z3
-	VMOVUPS       Z3, 64(DX)
-	ADDQ          $-128, BX
-	CMPQ          BX, $+1
-	JGE           block
-	VMOVUPS       (DX), Z1
-	VMOVUPS       64(DX), Z3
+sum_done:
+	VCVTPS2PD     Y4, Z3
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
 	VADDPD        Z3, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y3
-	VADDPD        Y3, Y1, Y1
+	VADDPD        Z4, Z2, Z2
+
+sum_added:
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPD        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPD        X2, X1, X1
 	VPERMILPD     $0x01, X1, X2
 	VADDSD        X2, X1, X1
-	VCVTSD2SS     X1, X1, X2
-	MOVQ          losses+0(FP), BX
-	VCMPPS        $0x03, Z2, Z2, K1
-	VBLENDMPS     Z0, Z2, K1, Z1
-	VMOVSS        X1, (BX)
+	VCVTSD2SS     X1, X1, X5
+	MOVQ          losses+0(FP), AX
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z0, Z5, K1, Z1
+	VMOVSS        X1, (AX)
 	ADDQ          $+4, losses+0(FP)
-	ADDQ          $-1, CX
-	CMPQ          CX, $+1
-	JGE           row
+	MOVQ          classes+24(FP), AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, terms+8(FP)
+	ADDQ          $-1, rows+16(FP)
+	CMPQ          rows+16(FP), $0x00
+	JNE           row
 	VZEROUPPER
 	RET
 
 // func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
-TEXT ·foldRowsAVX2(SB), NOSPLIT, $192-32
+TEXT ·foldRowsAVX2(SB), NOSPLIT, $0-32
 	VMOVUPS consts<>+608(SB), Y0
-	MOVQ    terms+8(FP), AX
-	MOVQ    rows+16(FP), CX
-	LEAQ    63(SP), DX
-	ANDQ    $-64, DX
 
 row:
-	MOVQ  classes+24(FP), BX
-	CMPQ  BX, $+129
-	JGE   long
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	LEAQ  (AX)(BX*4), SI
-	CMPQ  BX, $+32
-	JLT   short_few
+	MOVQ  terms+8(FP), AX
+	MOVQ  classes+24(FP), CX
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	CMPQ  CX, $+32
+	JLT   sum_rest
 
-short_round:
-	VADDPS (AX), Y5, Y5
-	VADDPS 32(AX), Y6, Y6
-	VADDPS 64(AX), Y5, Y5
-	VADDPS 96(AX), Y6, Y6
-	ADDQ   $+128, AX
-	ADDQ   $-32, BX
-	CMPQ   BX, $+32
-	JGE    short_round
-
-short_few:
-	CMPQ BX, $+16
-	JLT  short_part
-
-short_tile:
-	VADDPS (AX), Y5, Y5
-	VADDPS 32(AX), Y6, Y6
-	ADDQ   $+64, AX
-	ADDQ   $-16, BX
-	CMPQ   BX, $+16
-	JGE    short_tile
-
-short_part:
-	CMPQ       BX, $+1
-	JLT        short_done
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y1
-	VMASKMOVPS (AX), Y1, Y2
-	VPXOR      Y3, Y3, Y3
-	VBLENDVPS  Y1, Y2, Y3, Y1
-	MOVQ       $0x00000000, DI
-	MOVQ       BX, BX
-	SUBQ       $+8, BX
-	CMOVQLT    DI, BX
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(BX*4), Y2
-	VMASKMOVPS 32(AX), Y2, Y3
-	VPXOR      Y7, Y7, Y7
-	VBLENDVPS  Y2, Y3, Y7, Y2
-	VADDPS     Y1, Y5, Y5
-	VADDPS     Y2, Y6, Y6
-
-short_done:
-	MOVQ         SI, AX
-	VCVTPS2PD    X5, Y1
-	VEXTRACTF128 $0x01, Y5, X2
-	VCVTPS2PD    X2, Y2
-	VCVTPS2PD    X6, Y3
-	VEXTRACTF128 $0x01, Y6, X4
-	VCVTPS2PD    X4, Y5
-	VADDPD       Y3, Y1, Y1
+sum_block:
+	VMOVUPS      (AX), Y5
+	VMOVUPS      32(AX), Y6
+	VMOVUPS      64(AX), Y7
+	VADDPS       Y7, Y5, Y5
+	VMOVUPS      96(AX), Y7
+	VADDPS       Y7, Y6, Y6
+	VCVTPS2PD    X5, Y7
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y7, Y1, Y1
 	VADDPD       Y5, Y2, Y2
-	VADDPD       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPD       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VADDSD       X2, X1, X1
-	VCVTSD2SS    X1, X1, X4
-	MOVQ         losses+0(FP), BX
-	VCMPPS       $0x03, Y4, Y4, Y1
-	VBLENDVPS    Y1, Y0, Y4, Y1
-	VMOVSS       X1, (BX)
-	ADDQ         $+4, losses+0(FP)
-	ADDQ         $-1, CX
-	CMPQ         CX, $+1
-	JGE          row
-	VZEROUPPER
-	RET
+	VCVTPS2PD    X6, Y5
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y6, Y4, Y4
+	ADDQ         $+128, AX
+	ADDQ         $-32, CX
+	CMPQ         CX, $+32
+	JGE          sum_block
 
-long:
-	VPXOR   Y1, Y1, Y1
-	VMOVUPS Y1, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y1, 64(DX)
-	VMOVUPS Y1, 96(DX)
+sum_rest:
+	CMPQ    CX, $+1
+	JLT     sum_added
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	CMPQ    CX, $+16
+	JLT     sum_part
+	VMOVUPS (AX), Y9
+	VMOVUPS 32(AX), Y10
+	ADDQ    $+64, AX
+	ADDQ    $-16, CX
 
-block:
-	MOVQ    $0x00000080, DI
-	MOVQ    BX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	VPXOR   Y5, Y5, Y5
-	VPXOR   Y6, Y6, Y6
-	LEAQ    (AX)(SI*4), DI
-	CMPQ    SI, $+32
-	JLT     long_few
-
-long_round:
-	VADDPS (AX), Y5, Y5
-	VADDPS 32(AX), Y6, Y6
-	VADDPS 64(AX), Y5, Y5
-	VADDPS 96(AX), Y6, Y6
-	ADDQ   $+128, AX
-	ADDQ   $-32, SI
-	CMPQ   SI, $+32
-	JGE    long_round
-
-long_few:
-	CMPQ SI, $+16
-	JLT  long_part
-
-long_tile:
-	VADDPS (AX), Y5, Y5
-	VADDPS 32(AX), Y6, Y6
-	ADDQ   $+64, AX
-	ADDQ   $-16, SI
-	CMPQ   SI, $+16
-	JGE    long_tile
-
-long_part:
-	CMPQ       SI, $+1
-	JLT        long_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y1
-	VMASKMOVPS (AX), Y1, Y2
-	VPXOR      Y3, Y3, Y3
-	VBLENDVPS  Y1, Y2, Y3, Y1
-	MOVQ       $0x00000000, R8
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    R8, SI
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, SI
-	CMPQ       SI, R8
-	CMOVQGT    R8, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(SI*4), Y2
-	VMASKMOVPS 32(AX), Y2, Y3
+sum_part:
+	CMPQ       CX, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, DX
+	MOVQ       CX, BX
+	CMPQ       BX, DX
+	CMOVQGT    DX, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(BX*4), Y5
+	VMASKMOVPS (AX), Y5, Y6
 	VPXOR      Y7, Y7, Y7
-	VBLENDVPS  Y2, Y3, Y7, Y2
-	VADDPS     Y1, Y5, Y5
-	VADDPS     Y2, Y6, Y6
+	VBLENDVPS  Y5, Y6, Y7, Y5
+	MOVQ       $0x00000000, DX
+	MOVQ       CX, CX
+	SUBQ       $+8, CX
+	CMOVQLT    DX, CX
+	MOVQ       $0x00000008, DX
+	MOVQ       CX, CX
+	CMPQ       CX, DX
+	CMOVQGT    DX, CX
+	NEGQ       CX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(CX*4), Y6
+	VMASKMOVPS 32(AX), Y6, Y7
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y6, Y7, Y11, Y6
+	VADDPS     Y5, Y9, Y9
+	VADDPS     Y6, Y10, Y10
 
-long_done:
-	MOVQ         DI, AX
-	VCVTPS2PD    X5, Y1
-	VEXTRACTF128 $0x01, Y5, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (DX), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VADDPD       32(DX), Y2, Y2
-	VMOVUPS      Y2, 32(DX)
-	VCVTPS2PD    X6, Y1
-	VEXTRACTF128 $0x01, Y6, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       64(DX), Y1, Y1
-	VMOVUPS      Y1, 64(DX)
-	VADDPD       96(DX), Y2, Y2
-	VMOVUPS      Y2, 96(DX)
-	ADDQ         $-128, BX
-	CMPQ         BX, $+1
-	JGE          block
-	VMOVUPS      (DX), Y1
-	VADDPD       64(DX), Y1, Y1
-	VMOVUPS      32(DX), Y2
-	VADDPD       96(DX), Y2, Y2
+sum_done:
+	VCVTPS2PD    X9, Y5
+	VEXTRACTF128 $0x01, Y9, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y5, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	VCVTPS2PD    X10, Y5
+	VEXTRACTF128 $0x01, Y10, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y6, Y4, Y4
+
+sum_added:
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y4, Y2, Y2
 	VADDPD       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPD       X2, X1, X1
 	VPERMILPD    $0x01, X1, X2
 	VADDSD       X2, X1, X1
-	VCVTSD2SS    X1, X1, X4
-	MOVQ         losses+0(FP), BX
-	VCMPPS       $0x03, Y4, Y4, Y1
-	VBLENDVPS    Y1, Y0, Y4, Y1
-	VMOVSS       X1, (BX)
+	VCVTSD2SS    X1, X1, X8
+	MOVQ         losses+0(FP), AX
+	VCMPPS       $0x03, Y8, Y8, Y1
+	VBLENDVPS    Y1, Y0, Y8, Y1
+	VMOVSS       X1, (AX)
 	ADDQ         $+4, losses+0(FP)
-	ADDQ         $-1, CX
-	CMPQ         CX, $+1
-	JGE          row
+	MOVQ         classes+24(FP), AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, terms+8(FP)
+	ADDQ         $-1, rows+16(FP)
+	CMPQ         rows+16(FP), $0x00
+	JNE          row
 	VZEROUPPER
 	RET
 
@@ -48459,153 +48066,185 @@ add_done:
 	RET
 
 // func addBlocksAVX512(total *[16]float64, x *float32, n int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2
 TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ total+0(FP), DX
+	MOVQ    total+0(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	MOVQ    n+16(FP), AX
+	MOVQ    x+8(FP), CX
+	CMPQ    AX, $+64
+	JLT     sum_few
 
-block:
-	VPXORD  Z1, Z1, Z1
-	MOVQ    $0x00000080, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	CMPQ    BX, $+64
-	JLT     add_few
+sum_round:
+	VMOVUPS       (CX), Z2
+	VMOVUPS       64(CX), Z3
+	VADDPS        Z3, Z2, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	VMOVUPS       128(CX), Z2
+	VMOVUPS       192(CX), Z3
+	VADDPS        Z3, Z2, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	ADDQ          $+256, CX
+	ADDQ          $-64, AX
+	CMPQ          AX, $+64
+	JGE           sum_round
 
-add_round:
-	VADDPS (AX), Z1, Z1
-	VADDPS 64(AX), Z1, Z1
-	VADDPS 128(AX), Z1, Z1
-	VADDPS 192(AX), Z1, Z1
-	ADDQ   $+256, AX
-	ADDQ   $-64, BX
-	CMPQ   BX, $+64
-	JGE    add_round
+sum_few:
+	CMPQ AX, $+32
+	JLT  sum_rest
 
-add_few:
-	CMPQ BX, $+16
-	JLT  add_part
+sum_block:
+	VMOVUPS       (CX), Z2
+	VMOVUPS       64(CX), Z3
+	VADDPS        Z3, Z2, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	ADDQ          $+128, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+32
+	JGE           sum_block
 
-add_tile:
-	VADDPS (AX), Z1, Z1
-	ADDQ   $+64, AX
-	ADDQ   $-16, BX
-	CMPQ   BX, $+16
-	JGE    add_tile
+sum_rest:
+	CMPQ    AX, $+1
+	JLT     sum_added
+	VPXORD  Z3, Z3, Z3
+	CMPQ    AX, $+16
+	JLT     sum_part
+	VMOVUPS (CX), Z3
+	ADDQ    $+64, CX
+	ADDQ    $-16, AX
 
-add_part:
-	CMPQ    BX, $+1
-	JLT     add_done
-	MOVL    $0x0000ffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS (AX), K1, Z0
-	VADDPS  Z0, Z1, Z1
+sum_part:
+	CMPQ    AX, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, DX
+	BZHIL   AX, DX, DX
+	KMOVW   DX, K1
+	VPXORD  Z2, Z2, Z2
+	VMOVUPS (CX), K1, Z2
+	VADDPS  Z2, Z3, Z3
 
-add_done:
-	VCVTPS2PD     Y1, Z0
-	VEXTRACTF64X4 $0x01, Z1, Y1
-	VCVTPS2PD     Y1, Z1
-	VADDPD        (DX), Z0, Z0
-	VMOVUPS       Z0, (DX)
-	VADDPD        64(DX), Z1, Z1
-	VMOVUPS       Z1, 64(DX)
-	ADDQ          $-128, CX
-	CMPQ          CX, $+1
-	JGE           block
+sum_done:
+	VCVTPS2PD     Y3, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+
+sum_added:
+	MOVQ    total+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
 	RET
 
 // func addBlocksAVX2(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·addBlocksAVX2(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ total+0(FP), DX
+	MOVQ    total+0(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    n+16(FP), AX
+	MOVQ    x+8(FP), CX
+	CMPQ    AX, $+32
+	JLT     sum_rest
 
-block:
-	VPXOR   Y3, Y3, Y3
-	VPXOR   Y4, Y4, Y4
-	MOVQ    $0x00000080, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	CMPQ    BX, $+32
-	JLT     add_few
+sum_block:
+	VMOVUPS      (CX), Y4
+	VMOVUPS      32(CX), Y5
+	VMOVUPS      64(CX), Y6
+	VADDPS       Y6, Y4, Y4
+	VMOVUPS      96(CX), Y6
+	VADDPS       Y6, Y5, Y5
+	VCVTPS2PD    X4, Y6
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y6, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VCVTPS2PD    X5, Y4
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	ADDQ         $+128, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          sum_block
 
-add_round:
-	VADDPS (AX), Y3, Y3
-	VADDPS 32(AX), Y4, Y4
-	VADDPS 64(AX), Y3, Y3
-	VADDPS 96(AX), Y4, Y4
-	ADDQ   $+128, AX
-	ADDQ   $-32, BX
-	CMPQ   BX, $+32
-	JGE    add_round
+sum_rest:
+	CMPQ    AX, $+1
+	JLT     sum_added
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	CMPQ    AX, $+16
+	JLT     sum_part
+	VMOVUPS (CX), Y7
+	VMOVUPS 32(CX), Y8
+	ADDQ    $+64, CX
+	ADDQ    $-16, AX
 
-add_few:
-	CMPQ BX, $+16
-	JLT  add_part
-
-add_tile:
-	VADDPS (AX), Y3, Y3
-	VADDPS 32(AX), Y4, Y4
-	ADDQ   $+64, AX
-	ADDQ   $-16, BX
-	CMPQ   BX, $+16
-	JGE    add_tile
-
-add_part:
-	CMPQ       BX, $+1
-	JLT        add_done
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y0
-	VMASKMOVPS (AX), Y0, Y1
-	VPXOR      Y2, Y2, Y2
-	VBLENDVPS  Y0, Y1, Y2, Y0
-	MOVQ       $0x00000000, SI
-	MOVQ       BX, BX
-	SUBQ       $+8, BX
-	CMOVQLT    SI, BX
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, BX
-	CMPQ       BX, SI
-	CMOVQGT    SI, BX
+sum_part:
+	CMPQ       AX, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, DX
+	MOVQ       AX, BX
+	CMPQ       BX, DX
+	CMOVQGT    DX, BX
 	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(BX*4), Y1
-	VMASKMOVPS 32(AX), Y1, Y2
-	VPXOR      Y5, Y5, Y5
-	VBLENDVPS  Y1, Y2, Y5, Y1
-	VADDPS     Y0, Y3, Y3
-	VADDPS     Y1, Y4, Y4
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(BX*4), Y4
+	VMASKMOVPS (CX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	MOVQ       $0x00000000, DX
+	MOVQ       AX, AX
+	SUBQ       $+8, AX
+	CMOVQLT    DX, AX
+	MOVQ       $0x00000008, DX
+	MOVQ       AX, AX
+	CMPQ       AX, DX
+	CMOVQGT    DX, AX
+	NEGQ       AX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(AX*4), Y5
+	VMASKMOVPS 32(CX), Y5, Y6
+	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y5, Y6, Y9, Y5
+	VADDPS     Y4, Y7, Y7
+	VADDPS     Y5, Y8, Y8
 
-add_done:
-	VCVTPS2PD    X3, Y0
-	VEXTRACTF128 $0x01, Y3, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       (DX), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPD       32(DX), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VCVTPS2PD    X4, Y0
-	VEXTRACTF128 $0x01, Y4, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(DX), Y0, Y0
-	VMOVUPS      Y0, 64(DX)
-	VADDPD       96(DX), Y1, Y1
-	VMOVUPS      Y1, 96(DX)
-	ADDQ         $-128, CX
-	CMPQ         CX, $+1
-	JGE          block
+sum_done:
+	VCVTPS2PD    X7, Y4
+	VEXTRACTF128 $0x01, Y7, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y5, Y1, Y1
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+
+sum_added:
+	MOVQ    total+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -49622,9 +49261,15 @@ TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+3072(SB), Z3
 
 row:
-	VMOVAPS Z1, Z7
-	VMOVUPS lane_numbers<>+0(SB), Z5
-	VPXORD  Z6, Z6, Z6
+	VMOVAPS Z1, Z13
+	VPXORD  Z12, Z12, Z12
+	VMOVAPS Z1, Z6
+	VPXORD  Z5, Z5, Z5
+	VMOVAPS Z1, Z8
+	VPXORD  Z7, Z7, Z7
+	VMOVAPS Z1, Z10
+	VPXORD  Z9, Z9, Z9
+	VMOVUPS lane_numbers<>+0(SB), Z11
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+64
@@ -49632,25 +49277,25 @@ row:
 
 all_round:
 	VMOVUPS   (CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z13, K1
+	VBLENDMPS Z11, Z12, K1, Z12
+	VBLENDMPS Z4, Z13, K1, Z13
+	VPADDD    Z3, Z11, Z11
 	VMOVUPS   64(CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z11, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z11, Z11
 	VMOVUPS   128(CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z8, K1
+	VBLENDMPS Z11, Z7, K1, Z7
+	VBLENDMPS Z4, Z8, K1, Z8
+	VPADDD    Z3, Z11, Z11
 	VMOVUPS   192(CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z10, K1
+	VBLENDMPS Z11, Z9, K1, Z9
+	VBLENDMPS Z4, Z10, K1, Z10
+	VPADDD    Z3, Z11, Z11
 	ADDQ      $+256, CX
 	ADDQ      $-64, AX
 	CMPQ      AX, $+64
@@ -49662,10 +49307,10 @@ all_few:
 
 all_tile:
 	VMOVUPS   (CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z13, K1
+	VBLENDMPS Z11, Z12, K1, Z12
+	VBLENDMPS Z4, Z13, K1, Z13
+	VPADDD    Z3, Z11, Z11
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -49679,22 +49324,65 @@ all_part:
 	KMOVW     DX, K1
 	VMOVAPS   Z2, Z4
 	VMOVUPS   (CX), K1, Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
+	VCMPPS    $0x11, Z4, Z13, K1
+	VBLENDMPS Z11, Z12, K1, Z12
+	VBLENDMPS Z4, Z13, K1, Z13
 
 all_done:
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+64
+	JLT  short
+
 	// the largest of all lanes, the first of its places
-	VSHUFF64X2 $0x4e, Z7, Z7, Z4
-	VMAXPS     Z4, Z7, Z4
+	VMAXPS     Z13, Z6, Z4
+	VMAXPS     Z4, Z8, Z4
+	VMAXPS     Z4, Z10, Z4
+	VSHUFF64X2 $0x4e, Z4, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VCMPPS     $0x00, Z4, Z13, K1
+	VBLENDMPS  Z12, Z0, K1, Z11
+	VPMINSD    Z0, Z11, Z11
+	VCMPPS     $0x00, Z4, Z6, K1
+	VBLENDMPS  Z5, Z0, K1, Z5
+	VPMINSD    Z11, Z5, Z5
+	VCMPPS     $0x00, Z4, Z8, K1
+	VBLENDMPS  Z7, Z0, K1, Z6
+	VPMINSD    Z5, Z6, Z5
+	VCMPPS     $0x00, Z4, Z10, K1
+	VBLENDMPS  Z9, Z0, K1, Z6
+	VPMINSD    Z5, Z6, Z5
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X4, (AX)
+	MOVQ       labels+16(FP), AX
+	VSHUFF64X2 $0x4e, Z5, Z5, Z4
+	VPMINSD    Z4, Z5, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VMOVSS     X4, (AX)
+	JMP        found
+
+short:
+	// the largest of all lanes, the first of its places
+	VSHUFF64X2 $0x4e, Z13, Z13, Z4
+	VMAXPS     Z4, Z13, Z4
 	VSHUFF64X2 $0xb1, Z4, Z4, Z5
 	VMAXPS     Z5, Z4, Z4
 	VPERMILPS  $0x4e, Z4, Z5
 	VMAXPS     Z5, Z4, Z4
 	VPERMILPS  $0xb1, Z4, Z5
 	VMAXPS     Z5, Z4, Z4
-	VCMPPS     $0x00, Z4, Z7, K1
-	VBLENDMPS  Z6, Z0, K1, Z5
+	VCMPPS     $0x00, Z4, Z13, K1
+	VBLENDMPS  Z12, Z0, K1, Z5
 	VPMINSD    Z0, Z5, Z5
 	MOVQ       sums+0(FP), AX
 	VMOVSS     X4, (AX)
@@ -49708,14 +49396,16 @@ all_done:
 	VPERMILPS  $0xb1, Z4, Z5
 	VPMINSD    Z5, Z4, Z4
 	VMOVSS     X4, (AX)
-	ADDQ       $+4, sums+0(FP)
-	ADDQ       $+4, labels+16(FP)
-	MOVQ       classes+32(FP), AX
-	SHLQ       $0x02, AX
-	ADDQ       AX, logits+8(FP)
-	ADDQ       $-1, rows+24(FP)
-	CMPQ       rows+24(FP), $0x00
-	JNE        row
+
+found:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 
@@ -49725,41 +49415,44 @@ TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS consts<>+32(SB), Y0
 	VMOVUPS consts<>+640(SB), Y1
 	VMOVUPS consts<>+608(SB), Y2
-	VMOVUPS consts<>+3072(SB), Y3
 
 row:
-	VMOVAPS Y1, Y9
-	VMOVUPS lane_numbers<>+0(SB), Y6
-	VPXOR   Y8, Y8, Y8
-	VMOVAPS Y1, Y11
-	VMOVUPS lane_numbers<>+32(SB), Y7
-	VPXOR   Y10, Y10, Y10
+	VMOVAPS Y1, Y12
+	VPXOR   Y11, Y11, Y11
+	VMOVAPS Y1, Y14
+	VPXOR   Y13, Y13, Y13
+	VMOVAPS Y1, Y6
+	VPXOR   Y5, Y5, Y5
+	VMOVAPS Y1, Y8
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS lane_numbers<>+0(SB), Y9
+	VMOVUPS lane_numbers<>+32(SB), Y10
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+32
 	JLT     all_few
 
 all_round:
-	VMOVUPS   (CX), Y4
-	VCMPPS    $0x11, Y4, Y9, Y5
-	VBLENDVPS Y5, Y6, Y8, Y8
-	VBLENDVPS Y5, Y4, Y9, Y9
-	VPADDD    Y3, Y6, Y6
-	VMOVUPS   32(CX), Y4
-	VCMPPS    $0x11, Y4, Y11, Y5
-	VBLENDVPS Y5, Y7, Y10, Y10
-	VBLENDVPS Y5, Y4, Y11, Y11
-	VPADDD    Y3, Y7, Y7
-	VMOVUPS   64(CX), Y4
-	VCMPPS    $0x11, Y4, Y9, Y5
-	VBLENDVPS Y5, Y6, Y8, Y8
-	VBLENDVPS Y5, Y4, Y9, Y9
-	VPADDD    Y3, Y6, Y6
-	VMOVUPS   96(CX), Y4
-	VCMPPS    $0x11, Y4, Y11, Y5
-	VBLENDVPS Y5, Y7, Y10, Y10
-	VBLENDVPS Y5, Y4, Y11, Y11
-	VPADDD    Y3, Y7, Y7
+	VMOVUPS   (CX), Y3
+	VCMPPS    $0x11, Y3, Y12, Y4
+	VBLENDVPS Y4, Y9, Y11, Y11
+	VBLENDVPS Y4, Y3, Y12, Y12
+	VPADDD    consts<>+3072(SB), Y9, Y9
+	VMOVUPS   32(CX), Y3
+	VCMPPS    $0x11, Y3, Y14, Y4
+	VBLENDVPS Y4, Y10, Y13, Y13
+	VBLENDVPS Y4, Y3, Y14, Y14
+	VPADDD    consts<>+3072(SB), Y10, Y10
+	VMOVUPS   64(CX), Y3
+	VCMPPS    $0x11, Y3, Y6, Y4
+	VBLENDVPS Y4, Y9, Y5, Y5
+	VBLENDVPS Y4, Y3, Y6, Y6
+	VPADDD    consts<>+3072(SB), Y9, Y9
+	VMOVUPS   96(CX), Y3
+	VCMPPS    $0x11, Y3, Y8, Y4
+	VBLENDVPS Y4, Y10, Y7, Y7
+	VBLENDVPS Y4, Y3, Y8, Y8
+	VPADDD    consts<>+3072(SB), Y10, Y10
 	ADDQ      $+128, CX
 	ADDQ      $-32, AX
 	CMPQ      AX, $+32
@@ -49770,16 +49463,16 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (CX), Y4
-	VCMPPS    $0x11, Y4, Y9, Y5
-	VBLENDVPS Y5, Y6, Y8, Y8
-	VBLENDVPS Y5, Y4, Y9, Y9
-	VPADDD    Y3, Y6, Y6
-	VMOVUPS   32(CX), Y4
-	VCMPPS    $0x11, Y4, Y11, Y5
-	VBLENDVPS Y5, Y7, Y10, Y10
-	VBLENDVPS Y5, Y4, Y11, Y11
-	VPADDD    Y3, Y7, Y7
+	VMOVUPS   (CX), Y3
+	VCMPPS    $0x11, Y3, Y12, Y4
+	VBLENDVPS Y4, Y9, Y11, Y11
+	VBLENDVPS Y4, Y3, Y12, Y12
+	VPADDD    consts<>+3072(SB), Y9, Y9
+	VMOVUPS   32(CX), Y3
+	VCMPPS    $0x11, Y3, Y14, Y4
+	VBLENDVPS Y4, Y10, Y13, Y13
+	VBLENDVPS Y4, Y3, Y14, Y14
+	VPADDD    consts<>+3072(SB), Y10, Y10
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -49794,9 +49487,9 @@ all_part:
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y4
-	VMASKMOVPS (CX), Y4, Y5
-	VBLENDVPS  Y4, Y5, Y2, Y4
+	VMOVUPS    (DX)(BX*4), Y3
+	VMASKMOVPS (CX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y3
 	MOVQ       $0x00000000, DX
 	MOVQ       AX, AX
 	SUBQ       $+8, AX
@@ -49807,49 +49500,90 @@ all_part:
 	CMOVQGT    DX, AX
 	NEGQ       AX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(AX*4), Y5
-	VMASKMOVPS 32(CX), Y5, Y12
-	VBLENDVPS  Y5, Y12, Y2, Y5
-	VCMPPS     $0x11, Y4, Y9, Y12
-	VBLENDVPS  Y12, Y6, Y8, Y8
-	VBLENDVPS  Y12, Y4, Y9, Y9
-	VCMPPS     $0x11, Y5, Y11, Y4
-	VBLENDVPS  Y4, Y7, Y10, Y10
-	VBLENDVPS  Y4, Y5, Y11, Y11
+	VMOVUPS    (DX)(AX*4), Y4
+	VMASKMOVPS 32(CX), Y4, Y15
+	VBLENDVPS  Y4, Y15, Y2, Y4
+	VCMPPS     $0x11, Y3, Y12, Y15
+	VBLENDVPS  Y15, Y9, Y11, Y11
+	VBLENDVPS  Y15, Y3, Y12, Y12
+	VCMPPS     $0x11, Y4, Y14, Y3
+	VBLENDVPS  Y3, Y10, Y13, Y13
+	VBLENDVPS  Y3, Y4, Y14, Y14
 
 all_done:
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+32
+	JLT  short
+
 	// the largest of all lanes, the first of its places
-	VMAXPS     Y9, Y11, Y4
-	VPERM2F128 $0x01, Y4, Y4, Y5
-	VMAXPS     Y5, Y4, Y4
-	VPERMILPS  $0x4e, Y4, Y5
-	VMAXPS     Y5, Y4, Y4
-	VPERMILPS  $0xb1, Y4, Y5
-	VMAXPS     Y5, Y4, Y4
-	VCMPPS     $0x00, Y4, Y9, Y5
-	VBLENDVPS  Y5, Y8, Y0, Y5
-	VPMINSD    Y0, Y5, Y5
-	VCMPPS     $0x00, Y4, Y11, Y6
-	VBLENDVPS  Y6, Y10, Y0, Y6
-	VPMINSD    Y5, Y6, Y5
-	MOVQ       sums+0(FP), AX
-	VMOVSS     X4, (AX)
-	MOVQ       labels+16(FP), AX
-	VPERM2F128 $0x01, Y5, Y5, Y4
+	VMAXPS     Y12, Y14, Y3
+	VMAXPS     Y3, Y6, Y3
+	VMAXPS     Y3, Y8, Y3
+	VPERM2F128 $0x01, Y3, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VCMPPS     $0x00, Y3, Y12, Y4
+	VBLENDVPS  Y4, Y11, Y0, Y4
+	VPMINSD    Y0, Y4, Y4
+	VCMPPS     $0x00, Y3, Y14, Y9
+	VBLENDVPS  Y9, Y13, Y0, Y9
+	VPMINSD    Y4, Y9, Y4
+	VCMPPS     $0x00, Y3, Y6, Y6
+	VBLENDVPS  Y6, Y5, Y0, Y5
 	VPMINSD    Y4, Y5, Y4
-	VPERMILPS  $0x4e, Y4, Y5
-	VPMINSD    Y5, Y4, Y4
-	VPERMILPS  $0xb1, Y4, Y5
-	VPMINSD    Y5, Y4, Y4
-	VMOVSS     X4, (AX)
-	ADDQ       $+4, sums+0(FP)
-	ADDQ       $+4, labels+16(FP)
-	MOVQ       classes+32(FP), AX
-	SHLQ       $0x02, AX
-	ADDQ       AX, logits+8(FP)
-	ADDQ       $-1, rows+24(FP)
-	CMPQ       rows+24(FP), $0x00
-	JNE        row
+	VCMPPS     $0x00, Y3, Y8, Y5
+	VBLENDVPS  Y5, Y7, Y0, Y5
+	VPMINSD    Y4, Y5, Y4
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X3, (AX)
+	MOVQ       labels+16(FP), AX
+	VPERM2F128 $0x01, Y4, Y4, Y3
+	VPMINSD    Y3, Y4, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VMOVSS     X3, (AX)
+	JMP        found
+
+short:
+	// the largest of all lanes, the first of its places
+	VMAXPS     Y12, Y14, Y3
+	VPERM2F128 $0x01, Y3, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VCMPPS     $0x00, Y3, Y12, Y4
+	VBLENDVPS  Y4, Y11, Y0, Y4
+	VPMINSD    Y0, Y4, Y4
+	VCMPPS     $0x00, Y3, Y14, Y5
+	VBLENDVPS  Y5, Y13, Y0, Y5
+	VPMINSD    Y4, Y5, Y4
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X3, (AX)
+	MOVQ       labels+16(FP), AX
+	VPERM2F128 $0x01, Y4, Y4, Y3
+	VPMINSD    Y3, Y4, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VMOVSS     X3, (AX)
+
+found:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 
@@ -50448,30 +50182,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_332
+	JGE    focusnot0_358
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone332
+	JMP    focusdone358
 
-focusnot0_332:
+focusnot0_358:
 	CMPQ    R9, $+2
-	JGE     focusnot1_332
+	JGE     focusnot1_358
 	VMOVAPS Z0, Z24
-	JMP     focusdone332
+	JMP     focusdone358
 
-focusnot1_332:
+focusnot1_358:
 	CMPQ R9, $+3
-	JGE  focusnot2_332
-	JMP  focusdone332
+	JGE  focusnot2_358
+	JMP  focusdone358
 
-focusnot2_332:
+focusnot2_358:
 	CMPQ    R9, $+4
-	JGE     focusnot3_332
+	JGE     focusnot3_358
 	VSQRTPS Z24, Z24
-	JMP     focusdone332
+	JMP     focusdone358
 
-focusnot3_332:
+focusnot3_358:
 	CMPQ         R9, $+5
-	JGE          focusnot4_332
+	JGE          focusnot4_358
 	VSQRTPS      Z24, Z17
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z17, Z17, Z18
@@ -50479,11 +50213,11 @@ focusnot3_332:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z17, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone332
+	JMP          focusdone358
 
-focusnot4_332:
+focusnot4_358:
 	CMPQ         R9, $+6
-	JGE          focusnot5_332
+	JGE          focusnot5_358
 	VSQRTPS      Z24, Z17
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -50494,32 +50228,32 @@ focusnot4_332:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z17, Z19, Z24
 	VFMADD231PS  Z17, Z18, Z24
-	JMP          focusdone332
+	JMP          focusdone358
 
-focusnot5_332:
+focusnot5_358:
 	CMPQ        R9, $+7
-	JGE         focusnot6_332
+	JGE         focusnot6_358
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z17, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone332
+	JMP         focusdone358
 
-focusnot6_332:
+focusnot6_358:
 	CMPQ        R9, $+8
-	JGE         focusnot7_332
+	JGE         focusnot7_358
 	VMULPS      Z24, Z24, Z17
 	VFMSUB213PS Z17, Z24, Z24
 	VADDPS      Z17, Z17, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z17, Z17, Z24
-	JMP         focusdone332
+	JMP         focusdone358
 
-focusnot7_332:
+focusnot7_358:
 	CMPQ        R9, $+9
-	JGE         focusnot8_332
+	JGE         focusnot8_358
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -50530,9 +50264,9 @@ focusnot7_332:
 	VMULPS      Z24, Z17, Z17
 	VFMADD231PS Z24, Z19, Z17
 	VMOVAPS     Z17, Z24
-	JMP         focusdone332
+	JMP         focusdone358
 
-focusnot8_332:
+focusnot8_358:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z17
 	VBROADCASTSS 4(R10), Z18
@@ -50660,7 +50394,7 @@ focusnot8_332:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z5, Z17, K1, Z24
 
-focusdone332:
+focusdone358:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z17, Z17, Z17
 	VBROADCASTSS 48(R8), Z18
@@ -50829,30 +50563,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_333
+	JGE    focusnot0_359
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone333
+	JMP    focusdone359
 
-focusnot0_333:
+focusnot0_359:
 	CMPQ    R9, $+2
-	JGE     focusnot1_333
+	JGE     focusnot1_359
 	VMOVAPS Z0, Z24
-	JMP     focusdone333
+	JMP     focusdone359
 
-focusnot1_333:
+focusnot1_359:
 	CMPQ R9, $+3
-	JGE  focusnot2_333
-	JMP  focusdone333
+	JGE  focusnot2_359
+	JMP  focusdone359
 
-focusnot2_333:
+focusnot2_359:
 	CMPQ    R9, $+4
-	JGE     focusnot3_333
+	JGE     focusnot3_359
 	VSQRTPS Z24, Z24
-	JMP     focusdone333
+	JMP     focusdone359
 
-focusnot3_333:
+focusnot3_359:
 	CMPQ         R9, $+5
-	JGE          focusnot4_333
+	JGE          focusnot4_359
 	VSQRTPS      Z24, Z16
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z16, Z16, Z18
@@ -50860,11 +50594,11 @@ focusnot3_333:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z16, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone333
+	JMP          focusdone359
 
-focusnot4_333:
+focusnot4_359:
 	CMPQ         R9, $+6
-	JGE          focusnot5_333
+	JGE          focusnot5_359
 	VSQRTPS      Z24, Z16
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -50875,32 +50609,32 @@ focusnot4_333:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z16, Z19, Z24
 	VFMADD231PS  Z16, Z18, Z24
-	JMP          focusdone333
+	JMP          focusdone359
 
-focusnot5_333:
+focusnot5_359:
 	CMPQ        R9, $+7
-	JGE         focusnot6_333
+	JGE         focusnot6_359
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z16, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone333
+	JMP         focusdone359
 
-focusnot6_333:
+focusnot6_359:
 	CMPQ        R9, $+8
-	JGE         focusnot7_333
+	JGE         focusnot7_359
 	VMULPS      Z24, Z24, Z16
 	VFMSUB213PS Z16, Z24, Z24
 	VADDPS      Z16, Z16, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z16, Z16, Z24
-	JMP         focusdone333
+	JMP         focusdone359
 
-focusnot7_333:
+focusnot7_359:
 	CMPQ        R9, $+9
-	JGE         focusnot8_333
+	JGE         focusnot8_359
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -50911,9 +50645,9 @@ focusnot7_333:
 	VMULPS      Z24, Z16, Z16
 	VFMADD231PS Z24, Z19, Z16
 	VMOVAPS     Z16, Z24
-	JMP         focusdone333
+	JMP         focusdone359
 
-focusnot8_333:
+focusnot8_359:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z16
 	VBROADCASTSS 4(R10), Z18
@@ -51041,7 +50775,7 @@ focusnot8_333:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z5, Z16, K2, Z24
 
-focusdone333:
+focusdone359:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z16, Z16, Z16
 	VBROADCASTSS 48(R8), Z18
@@ -51220,30 +50954,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_344
+	JGE    focusnot0_370
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone344
+	JMP    focusdone370
 
-focusnot0_344:
+focusnot0_370:
 	CMPQ    R9, $+2
-	JGE     focusnot1_344
+	JGE     focusnot1_370
 	VMOVAPS Y0, Y12
-	JMP     focusdone344
+	JMP     focusdone370
 
-focusnot1_344:
+focusnot1_370:
 	CMPQ R9, $+3
-	JGE  focusnot2_344
-	JMP  focusdone344
+	JGE  focusnot2_370
+	JMP  focusdone370
 
-focusnot2_344:
+focusnot2_370:
 	CMPQ    R9, $+4
-	JGE     focusnot3_344
+	JGE     focusnot3_370
 	VSQRTPS Y12, Y12
-	JMP     focusdone344
+	JMP     focusdone370
 
-focusnot3_344:
+focusnot3_370:
 	CMPQ         R9, $+5
-	JGE          focusnot4_344
+	JGE          focusnot4_370
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -51251,11 +50985,11 @@ focusnot3_344:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone344
+	JMP          focusdone370
 
-focusnot4_344:
+focusnot4_370:
 	CMPQ         R9, $+6
-	JGE          focusnot5_344
+	JGE          focusnot5_370
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y7
@@ -51266,32 +51000,32 @@ focusnot4_344:
 	VFMADD231PS  consts<>+2144(SB), Y8, Y7
 	VMULPS       Y5, Y7, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone344
+	JMP          focusdone370
 
-focusnot5_344:
+focusnot5_370:
 	CMPQ        R9, $+7
-	JGE         focusnot6_344
+	JGE         focusnot6_370
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone344
+	JMP         focusdone370
 
-focusnot6_344:
+focusnot6_370:
 	CMPQ        R9, $+8
-	JGE         focusnot7_344
+	JGE         focusnot7_370
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone344
+	JMP         focusdone370
 
-focusnot7_344:
+focusnot7_370:
 	CMPQ        R9, $+9
-	JGE         focusnot8_344
+	JGE         focusnot8_370
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -51302,9 +51036,9 @@ focusnot7_344:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y7, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone344
+	JMP         focusdone370
 
-focusnot8_344:
+focusnot8_370:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -51442,7 +51176,7 @@ focusnot8_344:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone344:
+focusdone370:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS 48(R8), Y6
@@ -51615,30 +51349,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_345
+	JGE    focusnot0_371
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone345
+	JMP    focusdone371
 
-focusnot0_345:
+focusnot0_371:
 	CMPQ    R9, $+2
-	JGE     focusnot1_345
+	JGE     focusnot1_371
 	VMOVAPS Y0, Y12
-	JMP     focusdone345
+	JMP     focusdone371
 
-focusnot1_345:
+focusnot1_371:
 	CMPQ R9, $+3
-	JGE  focusnot2_345
-	JMP  focusdone345
+	JGE  focusnot2_371
+	JMP  focusdone371
 
-focusnot2_345:
+focusnot2_371:
 	CMPQ    R9, $+4
-	JGE     focusnot3_345
+	JGE     focusnot3_371
 	VSQRTPS Y12, Y12
-	JMP     focusdone345
+	JMP     focusdone371
 
-focusnot3_345:
+focusnot3_371:
 	CMPQ         R9, $+5
-	JGE          focusnot4_345
+	JGE          focusnot4_371
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -51646,11 +51380,11 @@ focusnot3_345:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone345
+	JMP          focusdone371
 
-focusnot4_345:
+focusnot4_371:
 	CMPQ         R9, $+6
-	JGE          focusnot5_345
+	JGE          focusnot5_371
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y7
@@ -51661,32 +51395,32 @@ focusnot4_345:
 	VFMADD231PS  consts<>+2144(SB), Y8, Y7
 	VMULPS       Y5, Y7, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone345
+	JMP          focusdone371
 
-focusnot5_345:
+focusnot5_371:
 	CMPQ        R9, $+7
-	JGE         focusnot6_345
+	JGE         focusnot6_371
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone345
+	JMP         focusdone371
 
-focusnot6_345:
+focusnot6_371:
 	CMPQ        R9, $+8
-	JGE         focusnot7_345
+	JGE         focusnot7_371
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone345
+	JMP         focusdone371
 
-focusnot7_345:
+focusnot7_371:
 	CMPQ        R9, $+9
-	JGE         focusnot8_345
+	JGE         focusnot8_371
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -51697,9 +51431,9 @@ focusnot7_345:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y7, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone345
+	JMP         focusdone371
 
-focusnot8_345:
+focusnot8_371:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -51837,7 +51571,7 @@ focusnot8_345:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone345:
+focusdone371:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS 48(R8), Y6
@@ -52279,30 +52013,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_358
+	JGE    focusnot0_384
 	VMULPS Z19, Z19, Z19
-	JMP    focusdone358
+	JMP    focusdone384
 
-focusnot0_358:
+focusnot0_384:
 	CMPQ    DI, $+2
-	JGE     focusnot1_358
+	JGE     focusnot1_384
 	VMOVAPS Z0, Z19
-	JMP     focusdone358
+	JMP     focusdone384
 
-focusnot1_358:
+focusnot1_384:
 	CMPQ DI, $+3
-	JGE  focusnot2_358
-	JMP  focusdone358
+	JGE  focusnot2_384
+	JMP  focusdone384
 
-focusnot2_358:
+focusnot2_384:
 	CMPQ    DI, $+4
-	JGE     focusnot3_358
+	JGE     focusnot3_384
 	VSQRTPS Z19, Z19
-	JMP     focusdone358
+	JMP     focusdone384
 
-focusnot3_358:
+focusnot3_384:
 	CMPQ         DI, $+5
-	JGE          focusnot4_358
+	JGE          focusnot4_384
 	VSQRTPS      Z19, Z18
 	VMOVAPS      Z19, Z21
 	VFNMADD231PS Z18, Z18, Z21
@@ -52310,11 +52044,11 @@ focusnot3_358:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z18, Z19, Z21
 	VMOVAPS      Z21, Z19
-	JMP          focusdone358
+	JMP          focusdone384
 
-focusnot4_358:
+focusnot4_384:
 	CMPQ             DI, $+6
-	JGE              focusnot5_358
+	JGE              focusnot5_384
 	VSQRTPS          Z19, Z18
 	VMULPS           Z19, Z19, Z21
 	VMOVAPS          Z21, Z22
@@ -52325,32 +52059,32 @@ focusnot4_358:
 	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
 	VMULPS           Z18, Z22, Z19
 	VFMADD231PS      Z18, Z21, Z19
-	JMP              focusdone358
+	JMP              focusdone384
 
-focusnot5_358:
+focusnot5_384:
 	CMPQ        DI, $+7
-	JGE         focusnot6_358
+	JGE         focusnot6_384
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
 	VMULPS      Z19, Z21, Z21
 	VFMADD231PS Z19, Z18, Z21
 	VMOVAPS     Z21, Z19
-	JMP         focusdone358
+	JMP         focusdone384
 
-focusnot6_358:
+focusnot6_384:
 	CMPQ        DI, $+8
-	JGE         focusnot7_358
+	JGE         focusnot7_384
 	VMULPS      Z19, Z19, Z18
 	VFMSUB213PS Z18, Z19, Z19
 	VADDPS      Z18, Z18, Z21
 	VMULPS      Z19, Z21, Z19
 	VFMADD231PS Z18, Z18, Z19
-	JMP         focusdone358
+	JMP         focusdone384
 
-focusnot7_358:
+focusnot7_384:
 	CMPQ        DI, $+9
-	JGE         focusnot8_358
+	JGE         focusnot8_384
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
@@ -52361,9 +52095,9 @@ focusnot7_358:
 	VMULPS      Z19, Z18, Z18
 	VFMADD231PS Z19, Z22, Z18
 	VMOVAPS     Z18, Z19
-	JMP         focusdone358
+	JMP         focusdone384
 
-focusnot8_358:
+focusnot8_384:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z21
@@ -52439,11 +52173,11 @@ focusnot8_358:
 	VPORD        Z23, Z24, Z23
 	VPTESTMD     Z23, Z23, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_358
+	JNE          focushard0_384
 	VMOVAPS      Z25, Z19
-	JMP          focuseasy0_358
+	JMP          focuseasy0_384
 
-focushard0_358:
+focushard0_384:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD       Z9, Z19, Z23
 	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
@@ -52566,8 +52300,8 @@ focushard0_358:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z18, K1, Z19
 
-focuseasy0_358:
-focusdone358:
+focuseasy0_384:
+focusdone384:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z14, K1
 	VMULPS    Z19, Z14, Z18
@@ -52791,30 +52525,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_359
+	JGE    focusnot0_385
 	VMULPS Z19, Z19, Z19
-	JMP    focusdone359
+	JMP    focusdone385
 
-focusnot0_359:
+focusnot0_385:
 	CMPQ    DI, $+2
-	JGE     focusnot1_359
+	JGE     focusnot1_385
 	VMOVAPS Z0, Z19
-	JMP     focusdone359
+	JMP     focusdone385
 
-focusnot1_359:
+focusnot1_385:
 	CMPQ DI, $+3
-	JGE  focusnot2_359
-	JMP  focusdone359
+	JGE  focusnot2_385
+	JMP  focusdone385
 
-focusnot2_359:
+focusnot2_385:
 	CMPQ    DI, $+4
-	JGE     focusnot3_359
+	JGE     focusnot3_385
 	VSQRTPS Z19, Z19
-	JMP     focusdone359
+	JMP     focusdone385
 
-focusnot3_359:
+focusnot3_385:
 	CMPQ         DI, $+5
-	JGE          focusnot4_359
+	JGE          focusnot4_385
 	VSQRTPS      Z19, Z18
 	VMOVAPS      Z19, Z21
 	VFNMADD231PS Z18, Z18, Z21
@@ -52822,11 +52556,11 @@ focusnot3_359:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z18, Z19, Z21
 	VMOVAPS      Z21, Z19
-	JMP          focusdone359
+	JMP          focusdone385
 
-focusnot4_359:
+focusnot4_385:
 	CMPQ             DI, $+6
-	JGE              focusnot5_359
+	JGE              focusnot5_385
 	VSQRTPS          Z19, Z18
 	VMULPS           Z19, Z19, Z21
 	VMOVAPS          Z21, Z22
@@ -52837,32 +52571,32 @@ focusnot4_359:
 	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
 	VMULPS           Z18, Z22, Z19
 	VFMADD231PS      Z18, Z21, Z19
-	JMP              focusdone359
+	JMP              focusdone385
 
-focusnot5_359:
+focusnot5_385:
 	CMPQ        DI, $+7
-	JGE         focusnot6_359
+	JGE         focusnot6_385
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
 	VMULPS      Z19, Z21, Z21
 	VFMADD231PS Z19, Z18, Z21
 	VMOVAPS     Z21, Z19
-	JMP         focusdone359
+	JMP         focusdone385
 
-focusnot6_359:
+focusnot6_385:
 	CMPQ        DI, $+8
-	JGE         focusnot7_359
+	JGE         focusnot7_385
 	VMULPS      Z19, Z19, Z18
 	VFMSUB213PS Z18, Z19, Z19
 	VADDPS      Z18, Z18, Z21
 	VMULPS      Z19, Z21, Z19
 	VFMADD231PS Z18, Z18, Z19
-	JMP         focusdone359
+	JMP         focusdone385
 
-focusnot7_359:
+focusnot7_385:
 	CMPQ        DI, $+9
-	JGE         focusnot8_359
+	JGE         focusnot8_385
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
@@ -52873,9 +52607,9 @@ focusnot7_359:
 	VMULPS      Z19, Z18, Z18
 	VFMADD231PS Z19, Z22, Z18
 	VMOVAPS     Z18, Z19
-	JMP         focusdone359
+	JMP         focusdone385
 
-focusnot8_359:
+focusnot8_385:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z21
@@ -52951,11 +52685,11 @@ focusnot8_359:
 	VPORD        Z23, Z24, Z23
 	VPTESTMD     Z23, Z23, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_359
+	JNE          focushard0_385
 	VMOVAPS      Z25, Z19
-	JMP          focuseasy0_359
+	JMP          focuseasy0_385
 
-focushard0_359:
+focushard0_385:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD       Z9, Z19, Z23
 	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
@@ -53078,8 +52812,8 @@ focushard0_359:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z18, K2, Z19
 
-focuseasy0_359:
-focusdone359:
+focuseasy0_385:
+focusdone385:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z17, K2
 	VMULPS    Z19, Z17, Z18
@@ -53333,30 +53067,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_370
+	JGE    focusnot0_396
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone370
+	JMP    focusdone396
 
-focusnot0_370:
+focusnot0_396:
 	CMPQ    DI, $+2
-	JGE     focusnot1_370
+	JGE     focusnot1_396
 	VMOVAPS Y0, Y14
-	JMP     focusdone370
+	JMP     focusdone396
 
-focusnot1_370:
+focusnot1_396:
 	CMPQ DI, $+3
-	JGE  focusnot2_370
-	JMP  focusdone370
+	JGE  focusnot2_396
+	JMP  focusdone396
 
-focusnot2_370:
+focusnot2_396:
 	CMPQ    DI, $+4
-	JGE     focusnot3_370
+	JGE     focusnot3_396
 	VSQRTPS Y14, Y14
-	JMP     focusdone370
+	JMP     focusdone396
 
-focusnot3_370:
+focusnot3_396:
 	CMPQ         DI, $+5
-	JGE          focusnot4_370
+	JGE          focusnot4_396
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -53364,11 +53098,11 @@ focusnot3_370:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone370
+	JMP          focusdone396
 
-focusnot4_370:
+focusnot4_396:
 	CMPQ         DI, $+6
-	JGE          focusnot5_370
+	JGE          focusnot5_396
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -53379,32 +53113,32 @@ focusnot4_370:
 	VFMADD231PS  consts<>+2144(SB), Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone370
+	JMP          focusdone396
 
-focusnot5_370:
+focusnot5_396:
 	CMPQ        DI, $+7
-	JGE         focusnot6_370
+	JGE         focusnot6_396
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone370
+	JMP         focusdone396
 
-focusnot6_370:
+focusnot6_396:
 	CMPQ        DI, $+8
-	JGE         focusnot7_370
+	JGE         focusnot7_396
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone370
+	JMP         focusdone396
 
-focusnot7_370:
+focusnot7_396:
 	CMPQ        DI, $+9
-	JGE         focusnot8_370
+	JGE         focusnot8_396
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -53415,9 +53149,9 @@ focusnot7_370:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone370
+	JMP         focusdone396
 
-focusnot8_370:
+focusnot8_396:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -53498,11 +53232,11 @@ focusnot8_370:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_370
+	JNE     focushard0_396
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_370
+	JMP     focuseasy0_396
 
-focushard0_370:
+focushard0_396:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -53623,7 +53357,7 @@ focushard0_370:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_370:
+focuseasy0_396:
 	VMOVUPS (SP), Y7
 	VMOVUPS 32(SP), Y12
 	VMOVUPS 64(SP), Y8
@@ -53636,7 +53370,7 @@ focuseasy0_370:
 	VMOVUPS consts<>+2272(SB), Y3
 	VMOVUPS consts<>+2336(SB), Y4
 
-focusdone370:
+focusdone396:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -53894,30 +53628,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_371
+	JGE    focusnot0_397
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone371
+	JMP    focusdone397
 
-focusnot0_371:
+focusnot0_397:
 	CMPQ    DI, $+2
-	JGE     focusnot1_371
+	JGE     focusnot1_397
 	VMOVAPS Y0, Y14
-	JMP     focusdone371
+	JMP     focusdone397
 
-focusnot1_371:
+focusnot1_397:
 	CMPQ DI, $+3
-	JGE  focusnot2_371
-	JMP  focusdone371
+	JGE  focusnot2_397
+	JMP  focusdone397
 
-focusnot2_371:
+focusnot2_397:
 	CMPQ    DI, $+4
-	JGE     focusnot3_371
+	JGE     focusnot3_397
 	VSQRTPS Y14, Y14
-	JMP     focusdone371
+	JMP     focusdone397
 
-focusnot3_371:
+focusnot3_397:
 	CMPQ         DI, $+5
-	JGE          focusnot4_371
+	JGE          focusnot4_397
 	VSQRTPS      Y14, Y7
 	VMOVAPS      Y14, Y9
 	VFNMADD231PS Y7, Y7, Y9
@@ -53925,11 +53659,11 @@ focusnot3_371:
 	VMULPS       Y13, Y9, Y9
 	VFMADD231PS  Y7, Y14, Y9
 	VMOVAPS      Y9, Y14
-	JMP          focusdone371
+	JMP          focusdone397
 
-focusnot4_371:
+focusnot4_397:
 	CMPQ         DI, $+6
-	JGE          focusnot5_371
+	JGE          focusnot5_397
 	VSQRTPS      Y14, Y7
 	VMULPS       Y14, Y14, Y9
 	VMOVAPS      Y9, Y13
@@ -53940,32 +53674,32 @@ focusnot4_371:
 	VFMADD231PS  consts<>+2144(SB), Y14, Y13
 	VMULPS       Y7, Y13, Y14
 	VFMADD231PS  Y7, Y9, Y14
-	JMP          focusdone371
+	JMP          focusdone397
 
-focusnot5_371:
+focusnot5_397:
 	CMPQ        DI, $+7
-	JGE         focusnot6_371
+	JGE         focusnot6_397
 	VMULPS      Y14, Y14, Y7
 	VMOVAPS     Y7, Y9
 	VFMSUB231PS Y14, Y14, Y9
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y7, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone371
+	JMP         focusdone397
 
-focusnot6_371:
+focusnot6_397:
 	CMPQ        DI, $+8
-	JGE         focusnot7_371
+	JGE         focusnot7_397
 	VMULPS      Y14, Y14, Y7
 	VFMSUB213PS Y7, Y14, Y14
 	VADDPS      Y7, Y7, Y9
 	VMULPS      Y14, Y9, Y14
 	VFMADD231PS Y7, Y7, Y14
-	JMP         focusdone371
+	JMP         focusdone397
 
-focusnot7_371:
+focusnot7_397:
 	CMPQ        DI, $+9
-	JGE         focusnot8_371
+	JGE         focusnot8_397
 	VMULPS      Y14, Y14, Y7
 	VMOVAPS     Y7, Y9
 	VFMSUB231PS Y14, Y14, Y9
@@ -53976,9 +53710,9 @@ focusnot7_371:
 	VMULPS      Y14, Y7, Y7
 	VFMADD231PS Y14, Y13, Y7
 	VMOVAPS     Y7, Y14
-	JMP         focusdone371
+	JMP         focusdone397
 
-focusnot8_371:
+focusnot8_397:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y11, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -54059,11 +53793,11 @@ focusnot8_371:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_371
+	JNE     focushard0_397
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_371
+	JMP     focuseasy0_397
 
-focushard0_371:
+focushard0_397:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -54184,7 +53918,7 @@ focushard0_371:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_371:
+focuseasy0_397:
 	VMOVUPS (SP), Y11
 	VMOVUPS 32(SP), Y12
 	VMOVUPS 64(SP), Y5
@@ -54197,7 +53931,7 @@ focuseasy0_371:
 	VMOVUPS consts<>+2272(SB), Y3
 	VMOVUPS consts<>+2336(SB), Y4
 
-focusdone371:
+focusdone397:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y11, Y7
 	VMULPS    Y14, Y11, Y9
@@ -54559,94 +54293,82 @@ TEXT ·addLogsAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	MOVQ         total+0(FP), BX
 	LEAQ         128(BX), SI
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
 	CMPQ         DX, $+64
 	JLT          add_few
 
 add_round:
-	VMOVUPS       (AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       (CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
-	VMOVUPS       64(AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       64(CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
-	VMOVUPS       128(AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       128(CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
-	VMOVUPS       192(AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       192(CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
+	VMOVUPS       (AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       (CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
+	VMOVUPS       64(AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       64(CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
+	VMOVUPS       128(AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       128(CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
+	VMOVUPS       192(AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       192(CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
 	ADDQ          $+256, AX
 	ADDQ          $+256, CX
 	ADDQ          $-64, DX
@@ -54658,27 +54380,23 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VMOVUPS       (AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       (CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
+	VMOVUPS       (AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       (CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
 	ADDQ          $+64, AX
 	ADDQ          $+64, CX
 	ADDQ          $-16, DX
@@ -54691,30 +54409,30 @@ add_part:
 	MOVL          $0x0000ffff, DI
 	BZHIL         DX, DI, DI
 	KMOVW         DI, K1
-	VMOVAPS       Z0, Z2
-	VMOVUPS       (AX), K1, Z2
-	VCMPPS        $0x00, Z0, Z2, K1
+	VMOVAPS       Z0, Z6
+	VMOVUPS       (AX), K1, Z6
+	VCMPPS        $0x00, Z0, Z6, K1
 	VPXORD        Z0, Z0, Z0
-	VMOVUPS       (CX), Z2
-	VBLENDMPS     Z0, Z2, K1, Z2
-	VSUBPS        Z2, Z0, Z2
+	VMOVUPS       (CX), Z6
+	VBLENDMPS     Z0, Z6, K1, Z6
+	VSUBPS        Z6, Z0, Z6
 	VBLENDMPS     Z0, Z1, K1, Z0
-	VCVTPS2PD     Y2, Z1
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (BX), Z1, Z1
-	VMOVUPS       Z1, (BX)
-	VADDPD        64(BX), Z2, Z2
-	VMOVUPS       Z2, 64(BX)
+	VCVTPS2PD     Y6, Z1
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z1, Z2, Z2
+	VADDPD        Z6, Z3, Z3
 	VCVTPS2PD     Y0, Z1
 	VEXTRACTF64X4 $0x01, Z0, Y0
 	VCVTPS2PD     Y0, Z0
-	VADDPD        (SI), Z1, Z1
-	VMOVUPS       Z1, (SI)
-	VADDPD        64(SI), Z0, Z0
-	VMOVUPS       Z0, 64(SI)
+	VADDPD        Z1, Z4, Z4
+	VADDPD        Z0, Z5, Z5
 
 add_done:
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
 	VZEROUPPER
 	RET
 
@@ -54728,94 +54446,86 @@ TEXT ·addLogsAVX2(SB), NOSPLIT, $0-32
 	MOVQ    n+24(FP), DX
 	MOVQ    total+0(FP), BX
 	LEAQ    128(BX), SI
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 64(BX), Y4
+	VMOVUPS 96(BX), Y5
+	VMOVUPS (SI), Y6
+	VMOVUPS 32(SI), Y7
+	VMOVUPS 64(SI), Y8
+	VMOVUPS 96(SI), Y9
 	CMPQ    DX, $+32
 	JLT     add_few
 
 add_round:
-	VMOVUPS      (AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (CX), Y4
-	VBLENDVPS    Y2, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y2, Y3, Y1, Y2
-	VMOVUPS      32(AX), Y3
-	VCMPPS       $0x00, Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVUPS      32(CX), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y6
-	VSUBPS       Y6, Y5, Y6
-	VBLENDVPS    Y3, Y5, Y1, Y3
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       (BX), Y5, Y5
-	VMOVUPS      Y5, (BX)
-	VADDPD       32(BX), Y4, Y4
-	VMOVUPS      Y4, 32(BX)
-	VCVTPS2PD    X6, Y4
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X5, Y5
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      Y4, 64(BX)
-	VADDPD       96(BX), Y5, Y5
-	VMOVUPS      Y5, 96(BX)
-	VCVTPS2PD    X2, Y4
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
-	VCVTPS2PD    X3, Y2
-	VEXTRACTF128 $0x01, Y3, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(SI)
-	VADDPD       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(SI)
-	VMOVUPS      64(AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      64(CX), Y4
-	VBLENDVPS    Y2, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y2, Y3, Y1, Y2
-	VMOVUPS      96(AX), Y3
-	VCMPPS       $0x00, Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVUPS      96(CX), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y6
-	VSUBPS       Y6, Y5, Y6
-	VBLENDVPS    Y3, Y5, Y1, Y3
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       (BX), Y5, Y5
-	VMOVUPS      Y5, (BX)
-	VADDPD       32(BX), Y4, Y4
-	VMOVUPS      Y4, 32(BX)
-	VCVTPS2PD    X6, Y4
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X5, Y5
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      Y4, 64(BX)
-	VADDPD       96(BX), Y5, Y5
-	VMOVUPS      Y5, 96(BX)
-	VCVTPS2PD    X2, Y4
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
-	VCVTPS2PD    X3, Y2
-	VEXTRACTF128 $0x01, Y3, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(SI)
-	VADDPD       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(SI)
+	VMOVUPS      (AX), Y10
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      (CX), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y1, Y10
+	VMOVUPS      32(AX), Y11
+	VCMPPS       $0x00, Y0, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      32(CX), Y14
+	VBLENDVPS    Y11, Y13, Y14, Y14
+	VSUBPS       Y14, Y13, Y14
+	VBLENDVPS    Y11, Y13, Y1, Y11
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y13, Y2, Y2
+	VADDPD       Y12, Y3, Y3
+	VCVTPS2PD    X14, Y12
+	VEXTRACTF128 $0x01, Y14, X13
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y12, Y4, Y4
+	VADDPD       Y13, Y5, Y5
+	VCVTPS2PD    X10, Y12
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y12, Y6, Y6
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X11, Y10
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y11, Y9, Y9
+	VMOVUPS      64(AX), Y10
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      64(CX), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y1, Y10
+	VMOVUPS      96(AX), Y11
+	VCMPPS       $0x00, Y0, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      96(CX), Y14
+	VBLENDVPS    Y11, Y13, Y14, Y14
+	VSUBPS       Y14, Y13, Y14
+	VBLENDVPS    Y11, Y13, Y1, Y11
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y13, Y2, Y2
+	VADDPD       Y12, Y3, Y3
+	VCVTPS2PD    X14, Y12
+	VEXTRACTF128 $0x01, Y14, X13
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y12, Y4, Y4
+	VADDPD       Y13, Y5, Y5
+	VCVTPS2PD    X10, Y12
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y12, Y6, Y6
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X11, Y10
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y11, Y9, Y9
 	ADDQ         $+128, AX
 	ADDQ         $+128, CX
 	ADDQ         $-32, DX
@@ -54827,48 +54537,40 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VMOVUPS      (AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (CX), Y4
-	VBLENDVPS    Y2, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y2, Y3, Y1, Y2
-	VMOVUPS      32(AX), Y3
-	VCMPPS       $0x00, Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVUPS      32(CX), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y6
-	VSUBPS       Y6, Y5, Y6
-	VBLENDVPS    Y3, Y5, Y1, Y3
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       (BX), Y5, Y5
-	VMOVUPS      Y5, (BX)
-	VADDPD       32(BX), Y4, Y4
-	VMOVUPS      Y4, 32(BX)
-	VCVTPS2PD    X6, Y4
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X5, Y5
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      Y4, 64(BX)
-	VADDPD       96(BX), Y5, Y5
-	VMOVUPS      Y5, 96(BX)
-	VCVTPS2PD    X2, Y4
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
-	VCVTPS2PD    X3, Y2
-	VEXTRACTF128 $0x01, Y3, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(SI)
-	VADDPD       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(SI)
+	VMOVUPS      (AX), Y10
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      (CX), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y1, Y10
+	VMOVUPS      32(AX), Y11
+	VCMPPS       $0x00, Y0, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      32(CX), Y14
+	VBLENDVPS    Y11, Y13, Y14, Y14
+	VSUBPS       Y14, Y13, Y14
+	VBLENDVPS    Y11, Y13, Y1, Y11
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y13, Y2, Y2
+	VADDPD       Y12, Y3, Y3
+	VCVTPS2PD    X14, Y12
+	VEXTRACTF128 $0x01, Y14, X13
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y12, Y4, Y4
+	VADDPD       Y13, Y5, Y5
+	VCVTPS2PD    X10, Y12
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y12, Y6, Y6
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X11, Y10
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y11, Y9, Y9
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -54884,9 +54586,9 @@ add_part:
 	CMOVQGT      DI, R8
 	NEGQ         R8
 	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y2
-	VMASKMOVPS   (AX), Y2, Y3
-	VBLENDVPS    Y2, Y3, Y0, Y2
+	VMOVUPS      (DI)(R8*4), Y10
+	VMASKMOVPS   (AX), Y10, Y11
+	VBLENDVPS    Y10, Y11, Y0, Y10
 	MOVQ         $0x00000000, DI
 	MOVQ         DX, DX
 	SUBQ         $+8, DX
@@ -54897,51 +54599,51 @@ add_part:
 	CMOVQGT      DI, DX
 	NEGQ         DX
 	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(DX*4), Y3
-	VMASKMOVPS   32(AX), Y3, Y4
-	VBLENDVPS    Y3, Y4, Y0, Y3
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y4, Y4, Y4
-	VMOVUPS      (CX), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y5
-	VSUBPS       Y5, Y4, Y5
-	VBLENDVPS    Y2, Y4, Y1, Y2
-	VCMPPS       $0x00, Y0, Y3, Y0
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(CX), Y4
-	VBLENDVPS    Y0, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y0, Y3, Y1, Y0
-	VCVTPS2PD    X5, Y1
-	VEXTRACTF128 $0x01, Y5, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       (BX), Y1, Y1
-	VMOVUPS      Y1, (BX)
-	VADDPD       32(BX), Y3, Y3
-	VMOVUPS      Y3, 32(BX)
-	VCVTPS2PD    X4, Y1
-	VEXTRACTF128 $0x01, Y4, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(BX), Y1, Y1
-	VMOVUPS      Y1, 64(BX)
-	VADDPD       96(BX), Y3, Y3
-	VMOVUPS      Y3, 96(BX)
-	VCVTPS2PD    X2, Y1
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y1, Y1
-	VMOVUPS      Y1, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
+	VMOVUPS      (DI)(DX*4), Y11
+	VMASKMOVPS   32(AX), Y11, Y12
+	VBLENDVPS    Y11, Y12, Y0, Y11
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVUPS      (CX), Y13
+	VBLENDVPS    Y10, Y12, Y13, Y13
+	VSUBPS       Y13, Y12, Y13
+	VBLENDVPS    Y10, Y12, Y1, Y10
+	VCMPPS       $0x00, Y0, Y11, Y0
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      32(CX), Y12
+	VBLENDVPS    Y0, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y0, Y11, Y1, Y0
+	VCVTPS2PD    X13, Y1
+	VEXTRACTF128 $0x01, Y13, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y1, Y2, Y2
+	VADDPD       Y11, Y3, Y3
+	VCVTPS2PD    X12, Y1
+	VEXTRACTF128 $0x01, Y12, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y1, Y4, Y4
+	VADDPD       Y11, Y5, Y5
+	VCVTPS2PD    X10, Y1
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y1, Y6, Y6
+	VADDPD       Y10, Y7, Y7
 	VCVTPS2PD    X0, Y1
 	VEXTRACTF128 $0x01, Y0, X0
 	VCVTPS2PD    X0, Y0
-	VADDPD       64(SI), Y1, Y1
-	VMOVUPS      Y1, 64(SI)
-	VADDPD       96(SI), Y0, Y0
-	VMOVUPS      Y0, 96(SI)
+	VADDPD       Y1, Y8, Y8
+	VADDPD       Y0, Y9, Y9
 
 add_done:
+	VMOVUPS Y2, (BX)
+	VMOVUPS Y3, 32(BX)
+	VMOVUPS Y4, 64(BX)
+	VMOVUPS Y5, 96(BX)
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	VMOVUPS Y8, 64(SI)
+	VMOVUPS Y9, 96(SI)
 	VZEROUPPER
 	RET
 
@@ -55008,30 +54710,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_382
+	JGE    focusnot0_408
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone382
+	JMP    focusdone408
 
-focusnot0_382:
+focusnot0_408:
 	CMPQ    R10, $+2
-	JGE     focusnot1_382
+	JGE     focusnot1_408
 	VMOVAPS Z0, Z17
-	JMP     focusdone382
+	JMP     focusdone408
 
-focusnot1_382:
+focusnot1_408:
 	CMPQ R10, $+3
-	JGE  focusnot2_382
-	JMP  focusdone382
+	JGE  focusnot2_408
+	JMP  focusdone408
 
-focusnot2_382:
+focusnot2_408:
 	CMPQ    R10, $+4
-	JGE     focusnot3_382
+	JGE     focusnot3_408
 	VSQRTPS Z17, Z17
-	JMP     focusdone382
+	JMP     focusdone408
 
-focusnot3_382:
+focusnot3_408:
 	CMPQ         R10, $+5
-	JGE          focusnot4_382
+	JGE          focusnot4_408
 	VSQRTPS      Z17, Z12
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z12, Z12, Z14
@@ -55039,11 +54741,11 @@ focusnot3_382:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z12, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone382
+	JMP          focusdone408
 
-focusnot4_382:
+focusnot4_408:
 	CMPQ         R10, $+6
-	JGE          focusnot5_382
+	JGE          focusnot5_408
 	VSQRTPS      Z17, Z12
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -55054,32 +54756,32 @@ focusnot4_382:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z12, Z16, Z17
 	VFMADD231PS  Z12, Z14, Z17
-	JMP          focusdone382
+	JMP          focusdone408
 
-focusnot5_382:
+focusnot5_408:
 	CMPQ        R10, $+7
-	JGE         focusnot6_382
+	JGE         focusnot6_408
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z12, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone382
+	JMP         focusdone408
 
-focusnot6_382:
+focusnot6_408:
 	CMPQ        R10, $+8
-	JGE         focusnot7_382
+	JGE         focusnot7_408
 	VMULPS      Z17, Z17, Z12
 	VFMSUB213PS Z12, Z17, Z17
 	VADDPS      Z12, Z12, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z12, Z12, Z17
-	JMP         focusdone382
+	JMP         focusdone408
 
-focusnot7_382:
+focusnot7_408:
 	CMPQ        R10, $+9
-	JGE         focusnot8_382
+	JGE         focusnot8_408
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -55090,9 +54792,9 @@ focusnot7_382:
 	VMULPS      Z17, Z12, Z12
 	VFMADD231PS Z17, Z16, Z12
 	VMOVAPS     Z12, Z17
-	JMP         focusdone382
+	JMP         focusdone408
 
-focusnot8_382:
+focusnot8_408:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z14
@@ -55168,11 +54870,11 @@ focusnot8_382:
 	VPORD        Z18, Z19, Z18
 	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_382
+	JNE          focushard0_408
 	VMOVAPS      Z20, Z17
-	JMP          focuseasy0_382
+	JMP          focuseasy0_408
 
-focushard0_382:
+focushard0_408:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
@@ -55295,8 +54997,8 @@ focushard0_382:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z9, Z12, K1, Z17
 
-focuseasy0_382:
-focusdone382:
+focuseasy0_408:
+focusdone408:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K1
 	VMULPS    Z17, Z10, Z12
@@ -55367,30 +55069,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_383
+	JGE    focusnot0_409
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone383
+	JMP    focusdone409
 
-focusnot0_383:
+focusnot0_409:
 	CMPQ    R10, $+2
-	JGE     focusnot1_383
+	JGE     focusnot1_409
 	VMOVAPS Z0, Z17
-	JMP     focusdone383
+	JMP     focusdone409
 
-focusnot1_383:
+focusnot1_409:
 	CMPQ R10, $+3
-	JGE  focusnot2_383
-	JMP  focusdone383
+	JGE  focusnot2_409
+	JMP  focusdone409
 
-focusnot2_383:
+focusnot2_409:
 	CMPQ    R10, $+4
-	JGE     focusnot3_383
+	JGE     focusnot3_409
 	VSQRTPS Z17, Z17
-	JMP     focusdone383
+	JMP     focusdone409
 
-focusnot3_383:
+focusnot3_409:
 	CMPQ         R10, $+5
-	JGE          focusnot4_383
+	JGE          focusnot4_409
 	VSQRTPS      Z17, Z13
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -55398,11 +55100,11 @@ focusnot3_383:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone383
+	JMP          focusdone409
 
-focusnot4_383:
+focusnot4_409:
 	CMPQ         R10, $+6
-	JGE          focusnot5_383
+	JGE          focusnot5_409
 	VSQRTPS      Z17, Z13
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -55413,32 +55115,32 @@ focusnot4_383:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z17
 	VFMADD231PS  Z13, Z14, Z17
-	JMP          focusdone383
+	JMP          focusdone409
 
-focusnot5_383:
+focusnot5_409:
 	CMPQ        R10, $+7
-	JGE         focusnot6_383
+	JGE         focusnot6_409
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z13, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone383
+	JMP         focusdone409
 
-focusnot6_383:
+focusnot6_409:
 	CMPQ        R10, $+8
-	JGE         focusnot7_383
+	JGE         focusnot7_409
 	VMULPS      Z17, Z17, Z13
 	VFMSUB213PS Z13, Z17, Z17
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z13, Z13, Z17
-	JMP         focusdone383
+	JMP         focusdone409
 
-focusnot7_383:
+focusnot7_409:
 	CMPQ        R10, $+9
-	JGE         focusnot8_383
+	JGE         focusnot8_409
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -55449,9 +55151,9 @@ focusnot7_383:
 	VMULPS      Z17, Z13, Z13
 	VFMADD231PS Z17, Z16, Z13
 	VMOVAPS     Z13, Z17
-	JMP         focusdone383
+	JMP         focusdone409
 
-focusnot8_383:
+focusnot8_409:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -55527,11 +55229,11 @@ focusnot8_383:
 	VPORD        Z18, Z19, Z18
 	VPTESTMD     Z18, Z18, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_383
+	JNE          focushard0_409
 	VMOVAPS      Z20, Z17
-	JMP          focuseasy0_383
+	JMP          focuseasy0_409
 
-focushard0_383:
+focushard0_409:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
@@ -55654,8 +55356,8 @@ focushard0_383:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z9, Z13, K2, Z17
 
-focuseasy0_383:
-focusdone383:
+focuseasy0_409:
+focusdone409:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K2
 	VMULPS    Z17, Z10, Z13
@@ -55740,30 +55442,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_394
+	JGE    focusnot0_420
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone394
+	JMP    focusdone420
 
-focusnot0_394:
+focusnot0_420:
 	CMPQ    R10, $+2
-	JGE     focusnot1_394
+	JGE     focusnot1_420
 	VMOVAPS Y0, Y14
-	JMP     focusdone394
+	JMP     focusdone420
 
-focusnot1_394:
+focusnot1_420:
 	CMPQ R10, $+3
-	JGE  focusnot2_394
-	JMP  focusdone394
+	JGE  focusnot2_420
+	JMP  focusdone420
 
-focusnot2_394:
+focusnot2_420:
 	CMPQ    R10, $+4
-	JGE     focusnot3_394
+	JGE     focusnot3_420
 	VSQRTPS Y14, Y14
-	JMP     focusdone394
+	JMP     focusdone420
 
-focusnot3_394:
+focusnot3_420:
 	CMPQ         R10, $+5
-	JGE          focusnot4_394
+	JGE          focusnot4_420
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -55771,11 +55473,11 @@ focusnot3_394:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone394
+	JMP          focusdone420
 
-focusnot4_394:
+focusnot4_420:
 	CMPQ         R10, $+6
-	JGE          focusnot5_394
+	JGE          focusnot5_420
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -55786,32 +55488,32 @@ focusnot4_394:
 	VFMADD231PS  Y1, Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone394
+	JMP          focusdone420
 
-focusnot5_394:
+focusnot5_420:
 	CMPQ        R10, $+7
-	JGE         focusnot6_394
+	JGE         focusnot6_420
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone394
+	JMP         focusdone420
 
-focusnot6_394:
+focusnot6_420:
 	CMPQ        R10, $+8
-	JGE         focusnot7_394
+	JGE         focusnot7_420
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone394
+	JMP         focusdone420
 
-focusnot7_394:
+focusnot7_420:
 	CMPQ        R10, $+9
-	JGE         focusnot8_394
+	JGE         focusnot8_420
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -55822,9 +55524,9 @@ focusnot7_394:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone394
+	JMP         focusdone420
 
-focusnot8_394:
+focusnot8_420:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -55903,11 +55605,11 @@ focusnot8_394:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_394
+	JNE     focushard0_420
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_394
+	JMP     focuseasy0_420
 
-focushard0_394:
+focushard0_420:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -56028,7 +55730,7 @@ focushard0_394:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_394:
+focuseasy0_420:
 	VMOVUPS (SP), Y8
 	VMOVUPS 32(SP), Y10
 	VMOVUPS 64(SP), Y12
@@ -56041,7 +55743,7 @@ focuseasy0_394:
 	VMOVUPS consts<>+2560(SB), Y5
 	VMOVUPS consts<>+2592(SB), Y6
 
-focusdone394:
+focusdone420:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -56119,30 +55821,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_395
+	JGE    focusnot0_421
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone395
+	JMP    focusdone421
 
-focusnot0_395:
+focusnot0_421:
 	CMPQ    R10, $+2
-	JGE     focusnot1_395
+	JGE     focusnot1_421
 	VMOVAPS Y0, Y14
-	JMP     focusdone395
+	JMP     focusdone421
 
-focusnot1_395:
+focusnot1_421:
 	CMPQ R10, $+3
-	JGE  focusnot2_395
-	JMP  focusdone395
+	JGE  focusnot2_421
+	JMP  focusdone421
 
-focusnot2_395:
+focusnot2_421:
 	CMPQ    R10, $+4
-	JGE     focusnot3_395
+	JGE     focusnot3_421
 	VSQRTPS Y14, Y14
-	JMP     focusdone395
+	JMP     focusdone421
 
-focusnot3_395:
+focusnot3_421:
 	CMPQ         R10, $+5
-	JGE          focusnot4_395
+	JGE          focusnot4_421
 	VSQRTPS      Y14, Y10
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y10, Y10, Y11
@@ -56150,11 +55852,11 @@ focusnot3_395:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y10, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone395
+	JMP          focusdone421
 
-focusnot4_395:
+focusnot4_421:
 	CMPQ         R10, $+6
-	JGE          focusnot5_395
+	JGE          focusnot5_421
 	VSQRTPS      Y14, Y10
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -56165,32 +55867,32 @@ focusnot4_395:
 	VFMADD231PS  Y1, Y14, Y13
 	VMULPS       Y10, Y13, Y14
 	VFMADD231PS  Y10, Y11, Y14
-	JMP          focusdone395
+	JMP          focusdone421
 
-focusnot5_395:
+focusnot5_421:
 	CMPQ        R10, $+7
-	JGE         focusnot6_395
+	JGE         focusnot6_421
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y10, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone395
+	JMP         focusdone421
 
-focusnot6_395:
+focusnot6_421:
 	CMPQ        R10, $+8
-	JGE         focusnot7_395
+	JGE         focusnot7_421
 	VMULPS      Y14, Y14, Y10
 	VFMSUB213PS Y10, Y14, Y14
 	VADDPS      Y10, Y10, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y10, Y10, Y14
-	JMP         focusdone395
+	JMP         focusdone421
 
-focusnot7_395:
+focusnot7_421:
 	CMPQ        R10, $+9
-	JGE         focusnot8_395
+	JGE         focusnot8_421
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -56201,9 +55903,9 @@ focusnot7_395:
 	VMULPS      Y14, Y10, Y10
 	VFMADD231PS Y14, Y13, Y10
 	VMOVAPS     Y10, Y14
-	JMP         focusdone395
+	JMP         focusdone421
 
-focusnot8_395:
+focusnot8_421:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y9, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -56282,11 +55984,11 @@ focusnot8_395:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_395
+	JNE     focushard0_421
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_395
+	JMP     focuseasy0_421
 
-focushard0_395:
+focushard0_421:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -56407,7 +56109,7 @@ focushard0_395:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_395:
+focuseasy0_421:
 	VMOVUPS (SP), Y9
 	VMOVUPS 32(SP), Y7
 	VMOVUPS 64(SP), Y12
@@ -56420,7 +56122,7 @@ focuseasy0_395:
 	VMOVUPS consts<>+2560(SB), Y5
 	VMOVUPS consts<>+2592(SB), Y6
 
-focusdone395:
+focusdone421:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y10
 	VMULPS    Y14, Y8, Y11
@@ -56526,204 +56228,168 @@ done:
 // func addTermsAVX512(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addTermsAVX512(SB), NOSPLIT, $0-24
-	MOVQ total+0(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ x+8(FP), DX
-	CMPQ CX, $+64
-	JLT  add_few
+	MOVQ    total+0(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	MOVQ    n+16(FP), AX
+	MOVQ    x+8(FP), CX
+	CMPQ    AX, $+64
+	JLT     add_few
 
 add_round:
-	VMOVUPS       (DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	VMOVUPS       64(DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	VMOVUPS       128(DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	VMOVUPS       192(DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	ADDQ          $+256, DX
-	ADDQ          $-64, CX
-	CMPQ          CX, $+64
-	JGE           add_round
+	VCVTPS2PD (CX), Z2
+	VCVTPS2PD 32(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 64(CX), Z2
+	VCVTPS2PD 96(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 128(CX), Z2
+	VCVTPS2PD 160(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 192(CX), Z2
+	VCVTPS2PD 224(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       add_round
 
 add_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  add_part
 
 add_tile:
-	VMOVUPS       (DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	ADDQ          $+64, DX
-	ADDQ          $-16, CX
-	CMPQ          CX, $+16
-	JGE           add_tile
+	VCVTPS2PD (CX), Z2
+	VCVTPS2PD 32(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       add_tile
 
 add_part:
-	CMPQ          CX, $+1
+	CMPQ          AX, $+1
 	JLT           add_done
-	MOVL          $0x0000ffff, BX
-	BZHIL         CX, BX, BX
-	KMOVW         BX, K1
-	VPXORD        Z0, Z0, Z0
-	VMOVUPS       (DX), K1, Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
+	MOVL          $0x0000ffff, DX
+	BZHIL         AX, DX, DX
+	KMOVW         DX, K1
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       (CX), K1, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
 
 add_done:
+	MOVQ    total+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
 	RET
 
 // func addTermsAVX2(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·addTermsAVX2(SB), NOSPLIT, $0-24
-	MOVQ total+0(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ x+8(FP), DX
-	CMPQ CX, $+32
-	JLT  add_few
+	MOVQ    total+0(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    n+16(FP), AX
+	MOVQ    x+8(FP), CX
+	CMPQ    AX, $+32
+	JLT     add_few
 
 add_round:
-	VMOVUPS      (DX), Y0
-	VMOVUPS      32(DX), Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	VMOVUPS      64(DX), Y0
-	VMOVUPS      96(DX), Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $+128, DX
-	ADDQ         $-32, CX
-	CMPQ         CX, $+32
-	JGE          add_round
+	VCVTPS2PD (CX), Y4
+	VCVTPS2PD 16(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(CX), Y4
+	VCVTPS2PD 48(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	VCVTPS2PD 64(CX), Y4
+	VCVTPS2PD 80(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 96(CX), Y4
+	VCVTPS2PD 112(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       add_round
 
 add_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  add_part
 
 add_tile:
-	VMOVUPS      (DX), Y0
-	VMOVUPS      32(DX), Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $+64, DX
-	ADDQ         $-16, CX
-	CMPQ         CX, $+16
-	JGE          add_tile
+	VCVTPS2PD (CX), Y4
+	VCVTPS2PD 16(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(CX), Y4
+	VCVTPS2PD 48(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       add_tile
 
 add_part:
-	CMPQ         CX, $+1
+	CMPQ         AX, $+1
 	JLT          add_done
-	MOVQ         $0x00000008, BX
-	MOVQ         CX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y0
-	VMASKMOVPS   (DX), Y0, Y1
-	VPXOR        Y2, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         $0x00000000, BX
-	MOVQ         CX, CX
-	SUBQ         $+8, CX
-	CMOVQLT      BX, CX
-	MOVQ         $0x00000008, BX
-	MOVQ         CX, CX
-	CMPQ         CX, BX
-	CMOVQGT      BX, CX
-	NEGQ         CX
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(CX*4), Y1
-	VMASKMOVPS   32(DX), Y1, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y1, Y2, Y3, Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, BX
+	CMPQ         BX, DX
+	CMOVQGT      DX, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(BX*4), Y4
+	VMASKMOVPS   (CX), Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	MOVQ         $0x00000000, DX
+	MOVQ         AX, AX
+	SUBQ         $+8, AX
+	CMOVQLT      DX, AX
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, AX
+	CMPQ         AX, DX
+	CMOVQGT      DX, AX
+	NEGQ         AX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(AX*4), Y5
+	VMASKMOVPS   32(CX), Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	VCVTPS2PD    X4, Y6
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y6, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VCVTPS2PD    X5, Y4
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
 
 add_done:
+	MOVQ    total+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -57523,330 +57189,490 @@ sum_done:
 	CMPQ AX, $+17
 	JLT  few
 
-	// more than 16 columns: those of a virtual lane are added
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    (CX), CX
-	VMOVUPS (CX), Z16
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
+	MOVQ   classes+32(FP), AX
+	MOVQ   e+48(FP), CX
+	LEAQ   (CX), CX
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
 
 lane0:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+1
-	JLT    added0
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane0
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+17
+	JLT     single0
+	VADDPS  1024(CX), Z21, Z21
 
-added0:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, (AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    64(CX), CX
-	VMOVUPS (CX), Z16
+single0:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           lane0
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, (AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 64(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          64(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane1:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+2
-	JLT    added1
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane1
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+18
+	JLT     single1
+	VADDPS  1024(CX), Z21, Z21
 
-added1:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 64(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    128(CX), CX
-	VMOVUPS (CX), Z16
+single1:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+2
+	JGE           lane1
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 128(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 192(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          128(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane2:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+3
-	JLT    added2
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane2
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+19
+	JLT     single2
+	VADDPS  1024(CX), Z21, Z21
 
-added2:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 128(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    192(CX), CX
-	VMOVUPS (CX), Z16
+single2:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+3
+	JGE           lane2
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 256(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 320(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          192(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane3:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+4
-	JLT    added3
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane3
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+20
+	JLT     single3
+	VADDPS  1024(CX), Z21, Z21
 
-added3:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 192(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    256(CX), CX
-	VMOVUPS (CX), Z16
+single3:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+4
+	JGE           lane3
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 384(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 448(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          256(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane4:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+5
-	JLT    added4
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane4
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+21
+	JLT     single4
+	VADDPS  1024(CX), Z21, Z21
 
-added4:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 256(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    320(CX), CX
-	VMOVUPS (CX), Z16
+single4:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+5
+	JGE           lane4
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 512(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 576(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          320(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane5:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+6
-	JLT    added5
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane5
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+22
+	JLT     single5
+	VADDPS  1024(CX), Z21, Z21
 
-added5:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 320(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    384(CX), CX
-	VMOVUPS (CX), Z16
+single5:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+6
+	JGE           lane5
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 640(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 704(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          384(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane6:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+7
-	JLT    added6
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane6
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+23
+	JLT     single6
+	VADDPS  1024(CX), Z21, Z21
 
-added6:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 384(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    448(CX), CX
-	VMOVUPS (CX), Z16
+single6:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+7
+	JGE           lane6
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 768(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 832(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          448(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane7:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+8
-	JLT    added7
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane7
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+24
+	JLT     single7
+	VADDPS  1024(CX), Z21, Z21
 
-added7:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 448(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    512(CX), CX
-	VMOVUPS (CX), Z16
+single7:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+8
+	JGE           lane7
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 896(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 960(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          512(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane8:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+9
-	JLT    added8
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane8
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+25
+	JLT     single8
+	VADDPS  1024(CX), Z21, Z21
 
-added8:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 512(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    576(CX), CX
-	VMOVUPS (CX), Z16
+single8:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+9
+	JGE           lane8
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1024(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1088(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          576(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane9:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+10
-	JLT    added9
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane9
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+26
+	JLT     single9
+	VADDPS  1024(CX), Z21, Z21
 
-added9:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 576(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    640(CX), CX
-	VMOVUPS (CX), Z16
+single9:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+10
+	JGE           lane9
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1152(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1216(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          640(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane10:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+11
-	JLT    added10
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane10
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+27
+	JLT     single10
+	VADDPS  1024(CX), Z21, Z21
 
-added10:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 640(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    704(CX), CX
-	VMOVUPS (CX), Z16
+single10:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+11
+	JGE           lane10
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1280(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1344(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          704(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane11:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+12
-	JLT    added11
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane11
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+28
+	JLT     single11
+	VADDPS  1024(CX), Z21, Z21
 
-added11:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 704(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    768(CX), CX
-	VMOVUPS (CX), Z16
+single11:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+12
+	JGE           lane11
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1408(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1472(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          768(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane12:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+13
-	JLT    added12
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane12
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+29
+	JLT     single12
+	VADDPS  1024(CX), Z21, Z21
 
-added12:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 768(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    832(CX), CX
-	VMOVUPS (CX), Z16
+single12:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+13
+	JGE           lane12
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1536(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1600(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          832(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane13:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+14
-	JLT    added13
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane13
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+30
+	JLT     single13
+	VADDPS  1024(CX), Z21, Z21
 
-added13:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 832(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    896(CX), CX
-	VMOVUPS (CX), Z16
+single13:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+14
+	JGE           lane13
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1664(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1728(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          896(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane14:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+15
-	JLT    added14
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane14
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+31
+	JLT     single14
+	VADDPS  1024(CX), Z21, Z21
 
-added14:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 896(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    960(CX), CX
-	VMOVUPS (CX), Z16
+single14:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+15
+	JGE           lane14
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1792(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1856(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          960(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane15:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+16
-	JLT    added15
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane15
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+32
+	JLT     single15
+	VADDPS  1024(CX), Z21, Z21
 
-added15:
-	MOVQ         lanes+64(FP), AX
-	VMOVUPS      Z16, 960(AX)
-	MOVQ         lanes+64(FP), AX
-	VCVTPS2PD    (AX), Z16
-	VCVTPS2PD    512(AX), Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    256(AX), Z17
-	VCVTPS2PD    768(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    64(AX), Z17
-	VCVTPS2PD    576(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    320(AX), Z21
-	VCVTPS2PD    832(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    128(AX), Z21
-	VCVTPS2PD    640(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    384(AX), Z22
-	VCVTPS2PD    896(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    192(AX), Z22
-	VCVTPS2PD    704(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VCVTPS2PD    448(AX), Z23
-	VCVTPS2PD    960(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z21, Z16, Z16
-	VADDPD       Z22, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPD2PS    Z16, Y20
-	VCVTPS2PD    32(AX), Z16
-	VCVTPS2PD    544(AX), Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    288(AX), Z17
-	VCVTPS2PD    800(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    96(AX), Z17
-	VCVTPS2PD    608(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    352(AX), Z21
-	VCVTPS2PD    864(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    160(AX), Z21
-	VCVTPS2PD    672(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    416(AX), Z22
-	VCVTPS2PD    928(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    224(AX), Z22
-	VCVTPS2PD    736(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VCVTPS2PD    480(AX), Z23
-	VCVTPS2PD    992(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z21, Z16, Z16
-	VADDPD       Z22, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPD2PS    Z16, Y16
-	VINSERTF64X4 $0x01, Y16, Z20, Z16
-	JMP          folded
+single15:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y20
+	VCVTPS2PD     Y20, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+16
+	JGE           lane15
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1920(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1984(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       (AX), Z16
+	VMOVUPS       1024(AX), Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       512(AX), Z17
+	VMOVUPS       1536(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       128(AX), Z17
+	VMOVUPS       1152(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       640(AX), Z21
+	VMOVUPS       1664(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       256(AX), Z21
+	VMOVUPS       1280(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       768(AX), Z22
+	VMOVUPS       1792(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       384(AX), Z22
+	VMOVUPS       1408(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VMOVUPS       896(AX), Z23
+	VMOVUPS       1920(AX), Z24
+	VADDPD        Z24, Z23, Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z21, Z16, Z16
+	VADDPD        Z22, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VCVTPD2PS     Z16, Y20
+	VMOVUPS       64(AX), Z16
+	VMOVUPS       1088(AX), Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       576(AX), Z17
+	VMOVUPS       1600(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       192(AX), Z17
+	VMOVUPS       1216(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       704(AX), Z21
+	VMOVUPS       1728(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       320(AX), Z21
+	VMOVUPS       1344(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       832(AX), Z22
+	VMOVUPS       1856(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       448(AX), Z22
+	VMOVUPS       1472(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VMOVUPS       960(AX), Z23
+	VMOVUPS       1984(AX), Z24
+	VADDPD        Z24, Z23, Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z21, Z16, Z16
+	VADDPD        Z22, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VCVTPD2PS     Z16, Y16
+	VINSERTF64X4  $0x01, Y16, Z20, Z16
+	JMP           folded
 
 few:
 	MOVQ         classes+32(FP), AX
@@ -58668,330 +58494,490 @@ sum_done:
 	CMPQ AX, $+17
 	JLT  few
 
-	// more than 16 columns: those of a virtual lane are added
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    (CX), CX
-	VMOVUPS (CX), Y1
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
+	MOVQ  classes+32(FP), AX
+	MOVQ  e+48(FP), CX
+	LEAQ  (CX), CX
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
 
 lane0:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+1
-	JLT    added0
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane0
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+17
+	JLT     single0
+	VADDPS  512(CX), Y6, Y6
 
-added0:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, (AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    32(CX), CX
-	VMOVUPS (CX), Y1
+single0:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+1
+	JGE          lane0
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, (AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 32(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         32(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane1:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+2
-	JLT    added1
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane1
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+18
+	JLT     single1
+	VADDPS  512(CX), Y6, Y6
 
-added1:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 32(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    64(CX), CX
-	VMOVUPS (CX), Y1
+single1:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+2
+	JGE          lane1
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 64(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 96(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         64(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane2:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+3
-	JLT    added2
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane2
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+19
+	JLT     single2
+	VADDPS  512(CX), Y6, Y6
 
-added2:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 64(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    96(CX), CX
-	VMOVUPS (CX), Y1
+single2:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+3
+	JGE          lane2
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 128(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 160(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         96(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane3:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+4
-	JLT    added3
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane3
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+20
+	JLT     single3
+	VADDPS  512(CX), Y6, Y6
 
-added3:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 96(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    128(CX), CX
-	VMOVUPS (CX), Y1
+single3:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+4
+	JGE          lane3
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 192(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 224(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         128(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane4:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+5
-	JLT    added4
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane4
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+21
+	JLT     single4
+	VADDPS  512(CX), Y6, Y6
 
-added4:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 128(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    160(CX), CX
-	VMOVUPS (CX), Y1
+single4:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+5
+	JGE          lane4
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 256(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 288(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         160(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane5:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+6
-	JLT    added5
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane5
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+22
+	JLT     single5
+	VADDPS  512(CX), Y6, Y6
 
-added5:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 160(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    192(CX), CX
-	VMOVUPS (CX), Y1
+single5:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+6
+	JGE          lane5
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 320(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 352(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         192(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane6:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+7
-	JLT    added6
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane6
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+23
+	JLT     single6
+	VADDPS  512(CX), Y6, Y6
 
-added6:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 192(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    224(CX), CX
-	VMOVUPS (CX), Y1
+single6:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+7
+	JGE          lane6
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 384(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 416(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         224(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane7:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+8
-	JLT    added7
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane7
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+24
+	JLT     single7
+	VADDPS  512(CX), Y6, Y6
 
-added7:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 224(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    256(CX), CX
-	VMOVUPS (CX), Y1
+single7:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+8
+	JGE          lane7
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 448(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 480(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         256(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane8:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+9
-	JLT    added8
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane8
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+25
+	JLT     single8
+	VADDPS  512(CX), Y6, Y6
 
-added8:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 256(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    288(CX), CX
-	VMOVUPS (CX), Y1
+single8:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+9
+	JGE          lane8
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 512(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 544(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         288(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane9:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+10
-	JLT    added9
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane9
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+26
+	JLT     single9
+	VADDPS  512(CX), Y6, Y6
 
-added9:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 288(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    320(CX), CX
-	VMOVUPS (CX), Y1
+single9:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+10
+	JGE          lane9
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 576(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 608(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         320(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane10:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+11
-	JLT    added10
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane10
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+27
+	JLT     single10
+	VADDPS  512(CX), Y6, Y6
 
-added10:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 320(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    352(CX), CX
-	VMOVUPS (CX), Y1
+single10:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+11
+	JGE          lane10
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 640(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 672(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         352(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane11:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+12
-	JLT    added11
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane11
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+28
+	JLT     single11
+	VADDPS  512(CX), Y6, Y6
 
-added11:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 352(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    384(CX), CX
-	VMOVUPS (CX), Y1
+single11:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+12
+	JGE          lane11
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 704(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 736(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         384(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane12:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+13
-	JLT    added12
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane12
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+29
+	JLT     single12
+	VADDPS  512(CX), Y6, Y6
 
-added12:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 384(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    416(CX), CX
-	VMOVUPS (CX), Y1
+single12:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+13
+	JGE          lane12
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 768(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 800(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         416(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane13:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+14
-	JLT    added13
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane13
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+30
+	JLT     single13
+	VADDPS  512(CX), Y6, Y6
 
-added13:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 416(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    448(CX), CX
-	VMOVUPS (CX), Y1
+single13:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+14
+	JGE          lane13
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 832(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 864(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         448(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane14:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+15
-	JLT    added14
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane14
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+31
+	JLT     single14
+	VADDPS  512(CX), Y6, Y6
 
-added14:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 448(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    480(CX), CX
-	VMOVUPS (CX), Y1
+single14:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+15
+	JGE          lane14
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 896(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 928(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         480(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane15:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+16
-	JLT    added15
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane15
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+32
+	JLT     single15
+	VADDPS  512(CX), Y6, Y6
 
-added15:
-	MOVQ        lanes+64(FP), AX
-	VMOVUPS     Y1, 480(AX)
-	MOVQ        lanes+64(FP), AX
-	VCVTPS2PD   (AX), Y1
-	VCVTPS2PD   256(AX), Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   128(AX), Y2
-	VCVTPS2PD   384(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   32(AX), Y2
-	VCVTPS2PD   288(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   160(AX), Y6
-	VCVTPS2PD   416(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   64(AX), Y6
-	VCVTPS2PD   320(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   192(AX), Y7
-	VCVTPS2PD   448(AX), Y8
-	VADDPD      Y8, Y7, Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   96(AX), Y7
-	VCVTPS2PD   352(AX), Y8
-	VADDPD      Y8, Y7, Y7
-	VCVTPS2PD   224(AX), Y8
-	VCVTPS2PD   480(AX), Y9
-	VADDPD      Y9, Y8, Y8
-	VADDPD      Y8, Y7, Y7
-	VADDPD      Y6, Y1, Y1
-	VADDPD      Y7, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPD2PSY  Y1, X5
-	VCVTPS2PD   16(AX), Y1
-	VCVTPS2PD   272(AX), Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   144(AX), Y2
-	VCVTPS2PD   400(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   48(AX), Y2
-	VCVTPS2PD   304(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   176(AX), Y6
-	VCVTPS2PD   432(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   80(AX), Y6
-	VCVTPS2PD   336(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   208(AX), Y7
-	VCVTPS2PD   464(AX), Y8
-	VADDPD      Y8, Y7, Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   112(AX), Y7
-	VCVTPS2PD   368(AX), Y8
-	VADDPD      Y8, Y7, Y7
-	VCVTPS2PD   240(AX), Y8
-	VCVTPS2PD   496(AX), Y9
-	VADDPD      Y9, Y8, Y8
-	VADDPD      Y8, Y7, Y7
-	VADDPD      Y6, Y1, Y1
-	VADDPD      Y7, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPD2PSY  Y1, X1
-	VINSERTF128 $0x01, X1, Y5, Y1
-	JMP         folded
+single15:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+16
+	JGE          lane15
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 960(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 992(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      (AX), Y1
+	VMOVUPS      512(AX), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      256(AX), Y2
+	VMOVUPS      768(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      576(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      320(AX), Y6
+	VMOVUPS      832(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      128(AX), Y6
+	VMOVUPS      640(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      384(AX), Y7
+	VMOVUPS      896(AX), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      192(AX), Y7
+	VMOVUPS      704(AX), Y8
+	VADDPD       Y8, Y7, Y7
+	VMOVUPS      448(AX), Y8
+	VMOVUPS      960(AX), Y9
+	VADDPD       Y9, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VCVTPD2PSY   Y1, X5
+	VMOVUPS      32(AX), Y1
+	VMOVUPS      544(AX), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      288(AX), Y2
+	VMOVUPS      800(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      96(AX), Y2
+	VMOVUPS      608(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      352(AX), Y6
+	VMOVUPS      864(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      160(AX), Y6
+	VMOVUPS      672(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      416(AX), Y7
+	VMOVUPS      928(AX), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      224(AX), Y7
+	VMOVUPS      736(AX), Y8
+	VADDPD       Y8, Y7, Y7
+	VMOVUPS      480(AX), Y8
+	VMOVUPS      992(AX), Y9
+	VADDPD       Y9, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	JMP          folded
 
 few:
 	MOVQ        classes+32(FP), AX
@@ -59972,330 +59958,490 @@ sum_done:
 	CMPQ AX, $+17
 	JLT  few
 
-	// more than 16 columns: those of a virtual lane are added
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    (CX), CX
-	VMOVUPS (CX), Z16
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
+	MOVQ   classes+32(FP), AX
+	MOVQ   e+48(FP), CX
+	LEAQ   (CX), CX
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
 
 lane0:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+1
-	JLT    added0
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane0
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+17
+	JLT     single0
+	VADDPS  1024(CX), Z21, Z21
 
-added0:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, (AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    64(CX), CX
-	VMOVUPS (CX), Z16
+single0:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           lane0
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, (AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 64(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          64(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane1:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+2
-	JLT    added1
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane1
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+18
+	JLT     single1
+	VADDPS  1024(CX), Z21, Z21
 
-added1:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 64(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    128(CX), CX
-	VMOVUPS (CX), Z16
+single1:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+2
+	JGE           lane1
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 128(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 192(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          128(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane2:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+3
-	JLT    added2
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane2
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+19
+	JLT     single2
+	VADDPS  1024(CX), Z21, Z21
 
-added2:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 128(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    192(CX), CX
-	VMOVUPS (CX), Z16
+single2:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+3
+	JGE           lane2
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 256(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 320(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          192(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane3:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+4
-	JLT    added3
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane3
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+20
+	JLT     single3
+	VADDPS  1024(CX), Z21, Z21
 
-added3:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 192(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    256(CX), CX
-	VMOVUPS (CX), Z16
+single3:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+4
+	JGE           lane3
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 384(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 448(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          256(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane4:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+5
-	JLT    added4
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane4
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+21
+	JLT     single4
+	VADDPS  1024(CX), Z21, Z21
 
-added4:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 256(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    320(CX), CX
-	VMOVUPS (CX), Z16
+single4:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+5
+	JGE           lane4
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 512(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 576(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          320(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane5:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+6
-	JLT    added5
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane5
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+22
+	JLT     single5
+	VADDPS  1024(CX), Z21, Z21
 
-added5:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 320(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    384(CX), CX
-	VMOVUPS (CX), Z16
+single5:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+6
+	JGE           lane5
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 640(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 704(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          384(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane6:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+7
-	JLT    added6
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane6
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+23
+	JLT     single6
+	VADDPS  1024(CX), Z21, Z21
 
-added6:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 384(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    448(CX), CX
-	VMOVUPS (CX), Z16
+single6:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+7
+	JGE           lane6
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 768(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 832(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          448(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane7:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+8
-	JLT    added7
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane7
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+24
+	JLT     single7
+	VADDPS  1024(CX), Z21, Z21
 
-added7:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 448(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    512(CX), CX
-	VMOVUPS (CX), Z16
+single7:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+8
+	JGE           lane7
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 896(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 960(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          512(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane8:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+9
-	JLT    added8
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane8
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+25
+	JLT     single8
+	VADDPS  1024(CX), Z21, Z21
 
-added8:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 512(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    576(CX), CX
-	VMOVUPS (CX), Z16
+single8:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+9
+	JGE           lane8
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1024(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1088(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          576(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane9:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+10
-	JLT    added9
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane9
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+26
+	JLT     single9
+	VADDPS  1024(CX), Z21, Z21
 
-added9:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 576(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    640(CX), CX
-	VMOVUPS (CX), Z16
+single9:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+10
+	JGE           lane9
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1152(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1216(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          640(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane10:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+11
-	JLT    added10
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane10
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+27
+	JLT     single10
+	VADDPS  1024(CX), Z21, Z21
 
-added10:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 640(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    704(CX), CX
-	VMOVUPS (CX), Z16
+single10:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+11
+	JGE           lane10
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1280(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1344(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          704(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane11:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+12
-	JLT    added11
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane11
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+28
+	JLT     single11
+	VADDPS  1024(CX), Z21, Z21
 
-added11:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 704(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    768(CX), CX
-	VMOVUPS (CX), Z16
+single11:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+12
+	JGE           lane11
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1408(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1472(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          768(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane12:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+13
-	JLT    added12
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane12
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+29
+	JLT     single12
+	VADDPS  1024(CX), Z21, Z21
 
-added12:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 768(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    832(CX), CX
-	VMOVUPS (CX), Z16
+single12:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+13
+	JGE           lane12
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1536(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1600(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          832(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane13:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+14
-	JLT    added13
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane13
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+30
+	JLT     single13
+	VADDPS  1024(CX), Z21, Z21
 
-added13:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 832(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    896(CX), CX
-	VMOVUPS (CX), Z16
+single13:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+14
+	JGE           lane13
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1664(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1728(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          896(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane14:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+15
-	JLT    added14
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane14
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+31
+	JLT     single14
+	VADDPS  1024(CX), Z21, Z21
 
-added14:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Z16, 896(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    960(CX), CX
-	VMOVUPS (CX), Z16
+single14:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+15
+	JGE           lane14
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1792(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1856(AX)
+	MOVQ          classes+32(FP), AX
+	MOVQ          e+48(FP), CX
+	LEAQ          960(CX), CX
+	VPXORD        Z16, Z16, Z16
+	VPXORD        Z17, Z17, Z17
 
 lane15:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+16
-	JLT    added15
-	ADDQ   $+1024, CX
-	VADDPS (CX), Z16, Z16
-	JMP    lane15
+	VMOVUPS (CX), Z21
+	CMPQ    AX, $+32
+	JLT     single15
+	VADDPS  1024(CX), Z21, Z21
 
-added15:
-	MOVQ         lanes+64(FP), AX
-	VMOVUPS      Z16, 960(AX)
-	MOVQ         lanes+64(FP), AX
-	VCVTPS2PD    (AX), Z16
-	VCVTPS2PD    512(AX), Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    256(AX), Z17
-	VCVTPS2PD    768(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    64(AX), Z17
-	VCVTPS2PD    576(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    320(AX), Z21
-	VCVTPS2PD    832(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    128(AX), Z21
-	VCVTPS2PD    640(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    384(AX), Z22
-	VCVTPS2PD    896(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    192(AX), Z22
-	VCVTPS2PD    704(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VCVTPS2PD    448(AX), Z23
-	VCVTPS2PD    960(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z21, Z16, Z16
-	VADDPD       Z22, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPD2PS    Z16, Y19
-	VCVTPS2PD    32(AX), Z16
-	VCVTPS2PD    544(AX), Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    288(AX), Z17
-	VCVTPS2PD    800(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPS2PD    96(AX), Z17
-	VCVTPS2PD    608(AX), Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    352(AX), Z21
-	VCVTPS2PD    864(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VADDPD       Z21, Z17, Z17
-	VCVTPS2PD    160(AX), Z21
-	VCVTPS2PD    672(AX), Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    416(AX), Z22
-	VCVTPS2PD    928(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z22, Z21, Z21
-	VCVTPS2PD    224(AX), Z22
-	VCVTPS2PD    736(AX), Z23
-	VADDPD       Z23, Z22, Z22
-	VCVTPS2PD    480(AX), Z23
-	VCVTPS2PD    992(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VADDPD       Z23, Z22, Z22
-	VADDPD       Z21, Z16, Z16
-	VADDPD       Z22, Z17, Z17
-	VADDPD       Z17, Z16, Z16
-	VCVTPD2PS    Z16, Y16
-	VINSERTF64X4 $0x01, Y16, Z19, Z16
-	JMP          folded
+single15:
+	VCVTPS2PD     Y21, Z22
+	VEXTRACTF64X4 $0x01, Z21, Y19
+	VCVTPS2PD     Y19, Z21
+	VADDPD        Z22, Z16, Z16
+	VADDPD        Z21, Z17, Z17
+	ADDQ          $+2048, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+16
+	JGE           lane15
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z16, 1920(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       Z17, 1984(AX)
+	MOVQ          lanes+64(FP), AX
+	VMOVUPS       (AX), Z16
+	VMOVUPS       1024(AX), Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       512(AX), Z17
+	VMOVUPS       1536(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       128(AX), Z17
+	VMOVUPS       1152(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       640(AX), Z21
+	VMOVUPS       1664(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       256(AX), Z21
+	VMOVUPS       1280(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       768(AX), Z22
+	VMOVUPS       1792(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       384(AX), Z22
+	VMOVUPS       1408(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VMOVUPS       896(AX), Z23
+	VMOVUPS       1920(AX), Z24
+	VADDPD        Z24, Z23, Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z21, Z16, Z16
+	VADDPD        Z22, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VCVTPD2PS     Z16, Y19
+	VMOVUPS       64(AX), Z16
+	VMOVUPS       1088(AX), Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       576(AX), Z17
+	VMOVUPS       1600(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VMOVUPS       192(AX), Z17
+	VMOVUPS       1216(AX), Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       704(AX), Z21
+	VMOVUPS       1728(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VADDPD        Z21, Z17, Z17
+	VMOVUPS       320(AX), Z21
+	VMOVUPS       1344(AX), Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       832(AX), Z22
+	VMOVUPS       1856(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z22, Z21, Z21
+	VMOVUPS       448(AX), Z22
+	VMOVUPS       1472(AX), Z23
+	VADDPD        Z23, Z22, Z22
+	VMOVUPS       960(AX), Z23
+	VMOVUPS       1984(AX), Z24
+	VADDPD        Z24, Z23, Z23
+	VADDPD        Z23, Z22, Z22
+	VADDPD        Z21, Z16, Z16
+	VADDPD        Z22, Z17, Z17
+	VADDPD        Z17, Z16, Z16
+	VCVTPD2PS     Z16, Y16
+	VINSERTF64X4  $0x01, Y16, Z19, Z16
+	JMP           folded
 
 few:
 	MOVQ         classes+32(FP), AX
@@ -61258,330 +61404,490 @@ sum_done:
 	CMPQ AX, $+17
 	JLT  few
 
-	// more than 16 columns: those of a virtual lane are added
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    (CX), CX
-	VMOVUPS (CX), Y1
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
+	MOVQ  classes+32(FP), AX
+	MOVQ  e+48(FP), CX
+	LEAQ  (CX), CX
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
 
 lane0:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+1
-	JLT    added0
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane0
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+17
+	JLT     single0
+	VADDPS  512(CX), Y6, Y6
 
-added0:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, (AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    32(CX), CX
-	VMOVUPS (CX), Y1
+single0:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+1
+	JGE          lane0
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, (AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 32(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         32(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane1:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+2
-	JLT    added1
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane1
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+18
+	JLT     single1
+	VADDPS  512(CX), Y6, Y6
 
-added1:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 32(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    64(CX), CX
-	VMOVUPS (CX), Y1
+single1:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+2
+	JGE          lane1
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 64(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 96(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         64(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane2:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+3
-	JLT    added2
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane2
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+19
+	JLT     single2
+	VADDPS  512(CX), Y6, Y6
 
-added2:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 64(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    96(CX), CX
-	VMOVUPS (CX), Y1
+single2:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+3
+	JGE          lane2
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 128(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 160(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         96(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane3:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+4
-	JLT    added3
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane3
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+20
+	JLT     single3
+	VADDPS  512(CX), Y6, Y6
 
-added3:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 96(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    128(CX), CX
-	VMOVUPS (CX), Y1
+single3:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+4
+	JGE          lane3
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 192(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 224(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         128(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane4:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+5
-	JLT    added4
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane4
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+21
+	JLT     single4
+	VADDPS  512(CX), Y6, Y6
 
-added4:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 128(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    160(CX), CX
-	VMOVUPS (CX), Y1
+single4:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+5
+	JGE          lane4
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 256(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 288(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         160(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane5:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+6
-	JLT    added5
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane5
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+22
+	JLT     single5
+	VADDPS  512(CX), Y6, Y6
 
-added5:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 160(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    192(CX), CX
-	VMOVUPS (CX), Y1
+single5:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+6
+	JGE          lane5
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 320(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 352(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         192(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane6:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+7
-	JLT    added6
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane6
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+23
+	JLT     single6
+	VADDPS  512(CX), Y6, Y6
 
-added6:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 192(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    224(CX), CX
-	VMOVUPS (CX), Y1
+single6:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+7
+	JGE          lane6
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 384(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 416(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         224(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane7:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+8
-	JLT    added7
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane7
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+24
+	JLT     single7
+	VADDPS  512(CX), Y6, Y6
 
-added7:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 224(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    256(CX), CX
-	VMOVUPS (CX), Y1
+single7:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+8
+	JGE          lane7
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 448(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 480(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         256(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane8:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+9
-	JLT    added8
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane8
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+25
+	JLT     single8
+	VADDPS  512(CX), Y6, Y6
 
-added8:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 256(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    288(CX), CX
-	VMOVUPS (CX), Y1
+single8:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+9
+	JGE          lane8
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 512(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 544(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         288(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane9:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+10
-	JLT    added9
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane9
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+26
+	JLT     single9
+	VADDPS  512(CX), Y6, Y6
 
-added9:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 288(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    320(CX), CX
-	VMOVUPS (CX), Y1
+single9:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+10
+	JGE          lane9
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 576(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 608(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         320(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane10:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+11
-	JLT    added10
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane10
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+27
+	JLT     single10
+	VADDPS  512(CX), Y6, Y6
 
-added10:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 320(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    352(CX), CX
-	VMOVUPS (CX), Y1
+single10:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+11
+	JGE          lane10
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 640(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 672(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         352(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane11:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+12
-	JLT    added11
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane11
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+28
+	JLT     single11
+	VADDPS  512(CX), Y6, Y6
 
-added11:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 352(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    384(CX), CX
-	VMOVUPS (CX), Y1
+single11:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+12
+	JGE          lane11
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 704(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 736(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         384(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane12:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+13
-	JLT    added12
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane12
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+29
+	JLT     single12
+	VADDPS  512(CX), Y6, Y6
 
-added12:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 384(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    416(CX), CX
-	VMOVUPS (CX), Y1
+single12:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+13
+	JGE          lane12
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 768(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 800(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         416(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane13:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+14
-	JLT    added13
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane13
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+30
+	JLT     single13
+	VADDPS  512(CX), Y6, Y6
 
-added13:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 416(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    448(CX), CX
-	VMOVUPS (CX), Y1
+single13:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+14
+	JGE          lane13
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 832(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 864(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         448(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane14:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+15
-	JLT    added14
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane14
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+31
+	JLT     single14
+	VADDPS  512(CX), Y6, Y6
 
-added14:
-	MOVQ    lanes+64(FP), AX
-	VMOVUPS Y1, 448(AX)
-	MOVQ    classes+32(FP), AX
-	MOVQ    e+48(FP), CX
-	LEAQ    480(CX), CX
-	VMOVUPS (CX), Y1
+single14:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+15
+	JGE          lane14
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 896(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 928(AX)
+	MOVQ         classes+32(FP), AX
+	MOVQ         e+48(FP), CX
+	LEAQ         480(CX), CX
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
 
 lane15:
-	ADDQ   $-16, AX
-	CMPQ   AX, $+16
-	JLT    added15
-	ADDQ   $+512, CX
-	VADDPS (CX), Y1, Y1
-	JMP    lane15
+	VMOVUPS (CX), Y6
+	CMPQ    AX, $+32
+	JLT     single15
+	VADDPS  512(CX), Y6, Y6
 
-added15:
-	MOVQ        lanes+64(FP), AX
-	VMOVUPS     Y1, 480(AX)
-	MOVQ        lanes+64(FP), AX
-	VCVTPS2PD   (AX), Y1
-	VCVTPS2PD   256(AX), Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   128(AX), Y2
-	VCVTPS2PD   384(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   32(AX), Y2
-	VCVTPS2PD   288(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   160(AX), Y6
-	VCVTPS2PD   416(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   64(AX), Y6
-	VCVTPS2PD   320(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   192(AX), Y7
-	VCVTPS2PD   448(AX), Y9
-	VADDPD      Y9, Y7, Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   96(AX), Y7
-	VCVTPS2PD   352(AX), Y9
-	VADDPD      Y9, Y7, Y7
-	VCVTPS2PD   224(AX), Y9
-	VCVTPS2PD   480(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VADDPD      Y9, Y7, Y7
-	VADDPD      Y6, Y1, Y1
-	VADDPD      Y7, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPD2PSY  Y1, X4
-	VCVTPS2PD   16(AX), Y1
-	VCVTPS2PD   272(AX), Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   144(AX), Y2
-	VCVTPS2PD   400(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPS2PD   48(AX), Y2
-	VCVTPS2PD   304(AX), Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   176(AX), Y6
-	VCVTPS2PD   432(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VADDPD      Y6, Y2, Y2
-	VCVTPS2PD   80(AX), Y6
-	VCVTPS2PD   336(AX), Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   208(AX), Y7
-	VCVTPS2PD   464(AX), Y9
-	VADDPD      Y9, Y7, Y7
-	VADDPD      Y7, Y6, Y6
-	VCVTPS2PD   112(AX), Y7
-	VCVTPS2PD   368(AX), Y9
-	VADDPD      Y9, Y7, Y7
-	VCVTPS2PD   240(AX), Y9
-	VCVTPS2PD   496(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VADDPD      Y9, Y7, Y7
-	VADDPD      Y6, Y1, Y1
-	VADDPD      Y7, Y2, Y2
-	VADDPD      Y2, Y1, Y1
-	VCVTPD2PSY  Y1, X1
-	VINSERTF128 $0x01, X1, Y4, Y1
-	JMP         folded
+single15:
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	ADDQ         $+1024, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+16
+	JGE          lane15
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y1, 960(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Y2, 992(AX)
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      (AX), Y1
+	VMOVUPS      512(AX), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      256(AX), Y2
+	VMOVUPS      768(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      576(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      320(AX), Y6
+	VMOVUPS      832(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      128(AX), Y6
+	VMOVUPS      640(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      384(AX), Y7
+	VMOVUPS      896(AX), Y9
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      192(AX), Y7
+	VMOVUPS      704(AX), Y9
+	VADDPD       Y9, Y7, Y7
+	VMOVUPS      448(AX), Y9
+	VMOVUPS      960(AX), Y10
+	VADDPD       Y10, Y9, Y9
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VCVTPD2PSY   Y1, X4
+	VMOVUPS      32(AX), Y1
+	VMOVUPS      544(AX), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      288(AX), Y2
+	VMOVUPS      800(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      96(AX), Y2
+	VMOVUPS      608(AX), Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      352(AX), Y6
+	VMOVUPS      864(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPS      160(AX), Y6
+	VMOVUPS      672(AX), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      416(AX), Y7
+	VMOVUPS      928(AX), Y9
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPS      224(AX), Y7
+	VMOVUPS      736(AX), Y9
+	VADDPD       Y9, Y7, Y7
+	VMOVUPS      480(AX), Y9
+	VMOVUPS      992(AX), Y10
+	VADDPD       Y10, Y9, Y9
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y1
+	JMP          folded
 
 few:
 	MOVQ        classes+32(FP), AX

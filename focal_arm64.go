@@ -54,20 +54,10 @@ func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes
 //go:noescape
 func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// softmaxExpNEON is softmaxExpGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-
 // partSumNEON is partSumGeneric on n > 0 elements.
 //
 //go:noescape
 func partSumNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
-
-// softmaxPartNEON is softmaxPartGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxPartNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
 
 // partExpNEON is partExpGeneric on n > 0 elements.
 //
@@ -89,20 +79,10 @@ func rowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, cla
 //go:noescape
 func rowShiftedExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// softmaxShiftedNEON is softmaxShiftedGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxShiftedNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-
 // partShiftedNEON is partShiftedGeneric on n > 0 elements.
 //
 //go:noescape
 func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
-
-// softmaxPartShiftedNEON is softmaxPartShiftedGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxPartShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
 
 // partShiftedExpNEON is partShiftedExpGeneric on n > 0 elements.
 //
@@ -309,16 +289,8 @@ func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slo
 	rowExpNEON(dst, sums, logits, labels, rows, classes, slow)
 }
 
-func softmaxExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {
-	softmaxExpNEON(dst, sums, logits, labels, rows, classes, slow)
-}
-
 func partSumAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
 	partSumNEON(total, logits, n, label, slow)
-}
-
-func softmaxPartAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
-	softmaxPartNEON(total, logits, n, label, slow)
 }
 
 func partExpAsm(dst *float32, total *[16]float64, logits *float32, n, label int, slow *int) {
@@ -337,16 +309,8 @@ func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes i
 	rowShiftedExpNEON(dst, sums, logits, labels, rows, classes)
 }
 
-func softmaxShiftedAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
-	softmaxShiftedNEON(dst, sums, logits, labels, rows, classes)
-}
-
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
 	partShiftedNEON(sums, total, logits, n, label)
-}
-
-func softmaxPartShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
-	softmaxPartShiftedNEON(sums, total, logits, n, label)
 }
 
 func partShiftedExpAsm(dst, sums *float32, total *[16]float64, logits *float32, n, label int) {

@@ -2597,33 +2597,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_432
+	BGE  focusnot0_458
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone432
+	JMP  focusdone458
 
-focusnot0_432:
+focusnot0_458:
 	CMP   $2, R8
-	BGE   focusnot1_432
+	BGE   focusnot1_458
 	FMOVQ 224(R0), F14
 	FMOVQ 224(R0), F15
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot1_432:
+focusnot1_458:
 	CMP $3, R8
-	BGE focusnot2_432
-	JMP focusdone432
+	BGE focusnot2_458
+	JMP focusdone458
 
-focusnot2_432:
+focusnot2_458:
 	CMP  $4, R8
-	BGE  focusnot3_432
+	BGE  focusnot3_458
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone432
+	JMP  focusdone458
 
-focusnot3_432:
+focusnot3_458:
 	CMP   $5, R8
-	BGE   focusnot4_432
+	BGE   focusnot4_458
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	VMOV  V14.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -2638,11 +2638,11 @@ focusnot3_432:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V15.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot4_432:
+focusnot4_458:
 	CMP   $6, R8
-	BGE   focusnot5_432
+	BGE   focusnot5_458
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -2663,11 +2663,11 @@ focusnot4_432:
 	VFMLA V6.S4, V15.S4, V19.S4
 	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V15.S4
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot5_432:
+focusnot5_458:
 	CMP   $7, R8
-	BGE   focusnot6_432
+	BGE   focusnot6_458
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -2680,11 +2680,11 @@ focusnot5_432:
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot6_432:
+focusnot6_458:
 	CMP   $8, R8
-	BGE   focusnot7_432
+	BGE   focusnot7_458
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -2697,11 +2697,11 @@ focusnot6_432:
 	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V15.S4
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot7_432:
+focusnot7_458:
 	CMP   $9, R8
-	BGE   focusnot8_432
+	BGE   focusnot8_458
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -2724,9 +2724,9 @@ focusnot7_432:
 	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V15.B16
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot8_432:
+focusnot8_458:
 	ADD   $24, R7, R9
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
@@ -2825,11 +2825,11 @@ focusnot8_432:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard0_432
+	CBNZ  R10, focushard0_458
 	VMOV  V20.B16, V14.B16
-	JMP   focuseasy0_432
+	JMP   focuseasy0_458
 
-focushard0_432:
+focushard0_458:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -2968,7 +2968,7 @@ focushard0_432:
 	FMOVQ 368(R0), F14
 	VBIF  V17.B16, V16.B16, V14.B16
 
-focuseasy0_432:
+focuseasy0_458:
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
 	FMOVS 4(R9), F17
@@ -3066,11 +3066,11 @@ focuseasy0_432:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard1_432
+	CBNZ  R10, focushard1_458
 	VMOV  V20.B16, V15.B16
-	JMP   focuseasy1_432
+	JMP   focuseasy1_458
 
-focushard1_432:
+focushard1_458:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -3209,8 +3209,8 @@ focushard1_432:
 	FMOVQ 368(R0), F15
 	VBIF  V17.B16, V16.B16, V15.B16
 
-focuseasy1_432:
-focusdone432:
+focuseasy1_458:
+focusdone458:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
@@ -3371,30 +3371,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_433
+	BGE  focusnot0_459
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone433
+	JMP  focusdone459
 
-focusnot0_433:
+focusnot0_459:
 	CMP   $2, R8
-	BGE   focusnot1_433
+	BGE   focusnot1_459
 	FMOVQ 224(R0), F13
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot1_433:
+focusnot1_459:
 	CMP $3, R8
-	BGE focusnot2_433
-	JMP focusdone433
+	BGE focusnot2_459
+	JMP focusdone459
 
-focusnot2_433:
+focusnot2_459:
 	CMP  $4, R8
-	BGE  focusnot3_433
+	BGE  focusnot3_459
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone433
+	JMP  focusdone459
 
-focusnot3_433:
+focusnot3_459:
 	CMP   $5, R8
-	BGE   focusnot4_433
+	BGE   focusnot4_459
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -3402,11 +3402,11 @@ focusnot3_433:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot4_433:
+focusnot4_459:
 	CMP   $6, R8
-	BGE   focusnot5_433
+	BGE   focusnot5_459
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -3417,33 +3417,33 @@ focusnot4_433:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot5_433:
+focusnot5_459:
 	CMP   $7, R8
-	BGE   focusnot6_433
+	BGE   focusnot6_459
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot6_433:
+focusnot6_459:
 	CMP   $8, R8
-	BGE   focusnot7_433
+	BGE   focusnot7_459
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot7_433:
+focusnot7_459:
 	CMP   $9, R8
-	BGE   focusnot8_433
+	BGE   focusnot8_459
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -3455,9 +3455,9 @@ focusnot7_433:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot8_433:
+focusnot8_459:
 	ADD   $24, R7, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -3556,11 +3556,11 @@ focusnot8_433:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R10
-	CBNZ  R10, focushard0_433
+	CBNZ  R10, focushard0_459
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_433
+	JMP   focuseasy0_459
 
-focushard0_433:
+focushard0_459:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V20.S4
@@ -3699,8 +3699,8 @@ focushard0_433:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_433:
-focusdone433:
+focuseasy0_459:
+focusdone459:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R9
@@ -3890,33 +3890,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_434
+	BGE  focusnot0_460
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone434
+	JMP  focusdone460
 
-focusnot0_434:
+focusnot0_460:
 	CMP   $2, R8
-	BGE   focusnot1_434
+	BGE   focusnot1_460
 	FMOVQ 224(R0), F14
 	FMOVQ 224(R0), F15
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot1_434:
+focusnot1_460:
 	CMP $3, R8
-	BGE focusnot2_434
-	JMP focusdone434
+	BGE focusnot2_460
+	JMP focusdone460
 
-focusnot2_434:
+focusnot2_460:
 	CMP  $4, R8
-	BGE  focusnot3_434
+	BGE  focusnot3_460
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone434
+	JMP  focusdone460
 
-focusnot3_434:
+focusnot3_460:
 	CMP   $5, R8
-	BGE   focusnot4_434
+	BGE   focusnot4_460
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	VMOV  V14.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -3931,11 +3931,11 @@ focusnot3_434:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V15.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot4_434:
+focusnot4_460:
 	CMP   $6, R8
-	BGE   focusnot5_434
+	BGE   focusnot5_460
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -3956,11 +3956,11 @@ focusnot4_434:
 	VFMLA V6.S4, V15.S4, V19.S4
 	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V15.S4
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot5_434:
+focusnot5_460:
 	CMP   $7, R8
-	BGE   focusnot6_434
+	BGE   focusnot6_460
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -3973,11 +3973,11 @@ focusnot5_434:
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot6_434:
+focusnot6_460:
 	CMP   $8, R8
-	BGE   focusnot7_434
+	BGE   focusnot7_460
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -3990,11 +3990,11 @@ focusnot6_434:
 	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V15.S4
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot7_434:
+focusnot7_460:
 	CMP   $9, R8
-	BGE   focusnot8_434
+	BGE   focusnot8_460
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -4017,9 +4017,9 @@ focusnot7_434:
 	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V15.B16
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot8_434:
+focusnot8_460:
 	ADD   $24, R7, R9
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
@@ -4118,11 +4118,11 @@ focusnot8_434:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard0_434
+	CBNZ  R10, focushard0_460
 	VMOV  V20.B16, V14.B16
-	JMP   focuseasy0_434
+	JMP   focuseasy0_460
 
-focushard0_434:
+focushard0_460:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -4261,7 +4261,7 @@ focushard0_434:
 	FMOVQ 368(R0), F14
 	VBIF  V17.B16, V16.B16, V14.B16
 
-focuseasy0_434:
+focuseasy0_460:
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
 	FMOVS 4(R9), F17
@@ -4359,11 +4359,11 @@ focuseasy0_434:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard1_434
+	CBNZ  R10, focushard1_460
 	VMOV  V20.B16, V15.B16
-	JMP   focuseasy1_434
+	JMP   focuseasy1_460
 
-focushard1_434:
+focushard1_460:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -4502,8 +4502,8 @@ focushard1_434:
 	FMOVQ 368(R0), F15
 	VBIF  V17.B16, V16.B16, V15.B16
 
-focuseasy1_434:
-focusdone434:
+focuseasy1_460:
+focusdone460:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
@@ -4599,30 +4599,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_435
+	BGE  focusnot0_461
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone435
+	JMP  focusdone461
 
-focusnot0_435:
+focusnot0_461:
 	CMP   $2, R8
-	BGE   focusnot1_435
+	BGE   focusnot1_461
 	FMOVQ 224(R0), F13
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot1_435:
+focusnot1_461:
 	CMP $3, R8
-	BGE focusnot2_435
-	JMP focusdone435
+	BGE focusnot2_461
+	JMP focusdone461
 
-focusnot2_435:
+focusnot2_461:
 	CMP  $4, R8
-	BGE  focusnot3_435
+	BGE  focusnot3_461
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone435
+	JMP  focusdone461
 
-focusnot3_435:
+focusnot3_461:
 	CMP   $5, R8
-	BGE   focusnot4_435
+	BGE   focusnot4_461
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -4630,11 +4630,11 @@ focusnot3_435:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot4_435:
+focusnot4_461:
 	CMP   $6, R8
-	BGE   focusnot5_435
+	BGE   focusnot5_461
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -4645,33 +4645,33 @@ focusnot4_435:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot5_435:
+focusnot5_461:
 	CMP   $7, R8
-	BGE   focusnot6_435
+	BGE   focusnot6_461
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot6_435:
+focusnot6_461:
 	CMP   $8, R8
-	BGE   focusnot7_435
+	BGE   focusnot7_461
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot7_435:
+focusnot7_461:
 	CMP   $9, R8
-	BGE   focusnot8_435
+	BGE   focusnot8_461
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -4683,9 +4683,9 @@ focusnot7_435:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot8_435:
+focusnot8_461:
 	ADD   $24, R7, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -4784,11 +4784,11 @@ focusnot8_435:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R10
-	CBNZ  R10, focushard0_435
+	CBNZ  R10, focushard0_461
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_435
+	JMP   focuseasy0_461
 
-focushard0_435:
+focushard0_461:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V20.S4
@@ -4927,8 +4927,8 @@ focushard0_435:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_435:
-focusdone435:
+focuseasy0_461:
+focusdone461:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R9
@@ -5090,30 +5090,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_436
+	BGE  focusnot0_462
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone436
+	JMP  focusdone462
 
-focusnot0_436:
+focusnot0_462:
 	CMP   $2, R8
-	BGE   focusnot1_436
+	BGE   focusnot1_462
 	FMOVQ 224(R0), F12
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot1_436:
+focusnot1_462:
 	CMP $3, R8
-	BGE focusnot2_436
-	JMP focusdone436
+	BGE focusnot2_462
+	JMP focusdone462
 
-focusnot2_436:
+focusnot2_462:
 	CMP  $4, R8
-	BGE  focusnot3_436
+	BGE  focusnot3_462
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone436
+	JMP  focusdone462
 
-focusnot3_436:
+focusnot3_462:
 	CMP   $5, R8
-	BGE   focusnot4_436
+	BGE   focusnot4_462
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -5121,11 +5121,11 @@ focusnot3_436:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot4_436:
+focusnot4_462:
 	CMP   $6, R8
-	BGE   focusnot5_436
+	BGE   focusnot5_462
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -5136,33 +5136,33 @@ focusnot4_436:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot5_436:
+focusnot5_462:
 	CMP   $7, R8
-	BGE   focusnot6_436
+	BGE   focusnot6_462
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot6_436:
+focusnot6_462:
 	CMP   $8, R8
-	BGE   focusnot7_436
+	BGE   focusnot7_462
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot7_436:
+focusnot7_462:
 	CMP   $9, R8
-	BGE   focusnot8_436
+	BGE   focusnot8_462
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -5174,9 +5174,9 @@ focusnot7_436:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot8_436:
+focusnot8_462:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -5323,7 +5323,7 @@ focusnot8_436:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone436:
+focusdone462:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -5512,30 +5512,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_437
+	BGE  focusnot0_463
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone437
+	JMP  focusdone463
 
-focusnot0_437:
+focusnot0_463:
 	CMP   $2, R8
-	BGE   focusnot1_437
+	BGE   focusnot1_463
 	FMOVQ 224(R0), F12
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot1_437:
+focusnot1_463:
 	CMP $3, R8
-	BGE focusnot2_437
-	JMP focusdone437
+	BGE focusnot2_463
+	JMP focusdone463
 
-focusnot2_437:
+focusnot2_463:
 	CMP  $4, R8
-	BGE  focusnot3_437
+	BGE  focusnot3_463
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone437
+	JMP  focusdone463
 
-focusnot3_437:
+focusnot3_463:
 	CMP   $5, R8
-	BGE   focusnot4_437
+	BGE   focusnot4_463
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -5543,11 +5543,11 @@ focusnot3_437:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot4_437:
+focusnot4_463:
 	CMP   $6, R8
-	BGE   focusnot5_437
+	BGE   focusnot5_463
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -5558,33 +5558,33 @@ focusnot4_437:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot5_437:
+focusnot5_463:
 	CMP   $7, R8
-	BGE   focusnot6_437
+	BGE   focusnot6_463
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot6_437:
+focusnot6_463:
 	CMP   $8, R8
-	BGE   focusnot7_437
+	BGE   focusnot7_463
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot7_437:
+focusnot7_463:
 	CMP   $9, R8
-	BGE   focusnot8_437
+	BGE   focusnot8_463
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -5596,9 +5596,9 @@ focusnot7_437:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot8_437:
+focusnot8_463:
 	ADD   $24, R7, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -5745,7 +5745,7 @@ focusnot8_437:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone437:
+focusdone463:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -5993,33 +5993,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_516
+	BGE  focusnot0_542
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone516
+	JMP  focusdone542
 
-focusnot0_516:
+focusnot0_542:
 	CMP   $2, R9
-	BGE   focusnot1_516
+	BGE   focusnot1_542
 	FMOVQ 224(R0), F16
 	FMOVQ 224(R0), F17
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot1_516:
+focusnot1_542:
 	CMP $3, R9
-	BGE focusnot2_516
-	JMP focusdone516
+	BGE focusnot2_542
+	JMP focusdone542
 
-focusnot2_516:
+focusnot2_542:
 	CMP  $4, R9
-	BGE  focusnot3_516
+	BGE  focusnot3_542
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone516
+	JMP  focusdone542
 
-focusnot3_516:
+focusnot3_542:
 	CMP   $5, R9
-	BGE   focusnot4_516
+	BGE   focusnot4_542
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6034,11 +6034,11 @@ focusnot3_516:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot4_516:
+focusnot4_542:
 	CMP   $6, R9
-	BGE   focusnot5_516
+	BGE   focusnot5_542
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6059,11 +6059,11 @@ focusnot4_516:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot5_516:
+focusnot5_542:
 	CMP   $7, R9
-	BGE   focusnot6_516
+	BGE   focusnot6_542
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6076,11 +6076,11 @@ focusnot5_516:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot6_516:
+focusnot6_542:
 	CMP   $8, R9
-	BGE   focusnot7_516
+	BGE   focusnot7_542
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6093,11 +6093,11 @@ focusnot6_516:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot7_516:
+focusnot7_542:
 	CMP   $9, R9
-	BGE   focusnot8_516
+	BGE   focusnot8_542
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6120,9 +6120,9 @@ focusnot7_516:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot8_516:
+focusnot8_542:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6225,11 +6225,11 @@ focusnot8_516:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard0_516
+	CBNZ  R12, focushard0_542
 	VMOV  V22.B16, V16.B16
-	JMP   focuseasy0_516
+	JMP   focuseasy0_542
 
-focushard0_516:
+focushard0_542:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -6372,7 +6372,7 @@ focushard0_516:
 	FMOVQ 368(R0), F16
 	VBIF  V19.B16, V18.B16, V16.B16
 
-focuseasy0_516:
+focuseasy0_542:
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R11), F19
@@ -6474,11 +6474,11 @@ focuseasy0_516:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard1_516
+	CBNZ  R12, focushard1_542
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy1_516
+	JMP   focuseasy1_542
 
-focushard1_516:
+focushard1_542:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -6621,8 +6621,8 @@ focushard1_516:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy1_516:
-focusdone516:
+focuseasy1_542:
+focusdone542:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -6807,30 +6807,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_517
+	BGE  focusnot0_543
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone517
+	JMP  focusdone543
 
-focusnot0_517:
+focusnot0_543:
 	CMP   $2, R9
-	BGE   focusnot1_517
+	BGE   focusnot1_543
 	FMOVQ 224(R0), F13
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot1_517:
+focusnot1_543:
 	CMP $3, R9
-	BGE focusnot2_517
-	JMP focusdone517
+	BGE focusnot2_543
+	JMP focusdone543
 
-focusnot2_517:
+focusnot2_543:
 	CMP  $4, R9
-	BGE  focusnot3_517
+	BGE  focusnot3_543
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone517
+	JMP  focusdone543
 
-focusnot3_517:
+focusnot3_543:
 	CMP   $5, R9
-	BGE   focusnot4_517
+	BGE   focusnot4_543
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -6838,11 +6838,11 @@ focusnot3_517:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot4_517:
+focusnot4_543:
 	CMP   $6, R9
-	BGE   focusnot5_517
+	BGE   focusnot5_543
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -6853,33 +6853,33 @@ focusnot4_517:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot5_517:
+focusnot5_543:
 	CMP   $7, R9
-	BGE   focusnot6_517
+	BGE   focusnot6_543
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot6_517:
+focusnot6_543:
 	CMP   $8, R9
-	BGE   focusnot7_517
+	BGE   focusnot7_543
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot7_517:
+focusnot7_543:
 	CMP   $9, R9
-	BGE   focusnot8_517
+	BGE   focusnot8_543
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -6891,9 +6891,9 @@ focusnot7_517:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot8_517:
+focusnot8_543:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -6996,11 +6996,11 @@ focusnot8_517:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R12
-	CBNZ  R12, focushard0_517
+	CBNZ  R12, focushard0_543
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_517
+	JMP   focuseasy0_543
 
-focushard0_517:
+focushard0_543:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V8.S4, V17.S4, V18.S4
@@ -7143,8 +7143,8 @@ focushard0_517:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_517:
-focusdone517:
+focuseasy0_543:
+focusdone543:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 
@@ -7396,33 +7396,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_518
+	BGE  focusnot0_544
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone518
+	JMP  focusdone544
 
-focusnot0_518:
+focusnot0_544:
 	CMP   $2, R9
-	BGE   focusnot1_518
+	BGE   focusnot1_544
 	FMOVQ 224(R0), F16
 	FMOVQ 224(R0), F17
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot1_518:
+focusnot1_544:
 	CMP $3, R9
-	BGE focusnot2_518
-	JMP focusdone518
+	BGE focusnot2_544
+	JMP focusdone544
 
-focusnot2_518:
+focusnot2_544:
 	CMP  $4, R9
-	BGE  focusnot3_518
+	BGE  focusnot3_544
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone518
+	JMP  focusdone544
 
-focusnot3_518:
+focusnot3_544:
 	CMP   $5, R9
-	BGE   focusnot4_518
+	BGE   focusnot4_544
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -7437,11 +7437,11 @@ focusnot3_518:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot4_518:
+focusnot4_544:
 	CMP   $6, R9
-	BGE   focusnot5_518
+	BGE   focusnot5_544
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -7462,11 +7462,11 @@ focusnot4_518:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot5_518:
+focusnot5_544:
 	CMP   $7, R9
-	BGE   focusnot6_518
+	BGE   focusnot6_544
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -7479,11 +7479,11 @@ focusnot5_518:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot6_518:
+focusnot6_544:
 	CMP   $8, R9
-	BGE   focusnot7_518
+	BGE   focusnot7_544
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -7496,11 +7496,11 @@ focusnot6_518:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot7_518:
+focusnot7_544:
 	CMP   $9, R9
-	BGE   focusnot8_518
+	BGE   focusnot8_544
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -7523,9 +7523,9 @@ focusnot7_518:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot8_518:
+focusnot8_544:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -7628,11 +7628,11 @@ focusnot8_518:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard0_518
+	CBNZ  R12, focushard0_544
 	VMOV  V22.B16, V16.B16
-	JMP   focuseasy0_518
+	JMP   focuseasy0_544
 
-focushard0_518:
+focushard0_544:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -7775,7 +7775,7 @@ focushard0_518:
 	FMOVQ 368(R0), F16
 	VBIF  V19.B16, V18.B16, V16.B16
 
-focuseasy0_518:
+focuseasy0_544:
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R11), F19
@@ -7877,11 +7877,11 @@ focuseasy0_518:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard1_518
+	CBNZ  R12, focushard1_544
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy1_518
+	JMP   focuseasy1_544
 
-focushard1_518:
+focushard1_544:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -8024,8 +8024,8 @@ focushard1_518:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy1_518:
-focusdone518:
+focuseasy1_544:
+focusdone544:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -8155,30 +8155,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_519
+	BGE  focusnot0_545
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
-	JMP  focusdone519
+	JMP  focusdone545
 
-focusnot0_519:
+focusnot0_545:
 	CMP   $2, R9
-	BGE   focusnot1_519
+	BGE   focusnot1_545
 	FMOVQ 224(R0), F14
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot1_519:
+focusnot1_545:
 	CMP $3, R9
-	BGE focusnot2_519
-	JMP focusdone519
+	BGE focusnot2_545
+	JMP focusdone545
 
-focusnot2_519:
+focusnot2_545:
 	CMP  $4, R9
-	BGE  focusnot3_519
+	BGE  focusnot3_545
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
-	JMP  focusdone519
+	JMP  focusdone545
 
-focusnot3_519:
+focusnot3_545:
 	CMP   $5, R9
-	BGE   focusnot4_519
+	BGE   focusnot4_545
 	WORD  $0x6ea1f9cc // fsqrt v12.4s, v14.4s
 	VMOV  V14.B16, V15.B16
 	VFMLS V12.S4, V12.S4, V15.S4
@@ -8186,11 +8186,11 @@ focusnot3_519:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V14.B16
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot4_519:
+focusnot4_545:
 	CMP   $6, R9
-	BGE   focusnot5_519
+	BGE   focusnot5_545
 	WORD  $0x6ea1f9cc // fsqrt v12.4s, v14.4s
 	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -8201,33 +8201,33 @@ focusnot4_519:
 	VFMLA V6.S4, V14.S4, V17.S4
 	WORD  $0x6e2cde2e // fmul v14.4s, v17.4s, v12.4s
 	VFMLA V12.S4, V15.S4, V14.S4
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot5_519:
+focusnot5_545:
 	CMP   $7, R9
-	BGE   focusnot6_519
+	BGE   focusnot6_545
 	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
 	VFMLA V14.S4, V14.S4, V15.S4
 	WORD  $0x6e2eddef // fmul v15.4s, v15.4s, v14.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V14.B16
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot6_519:
+focusnot6_545:
 	CMP   $8, R9
-	BGE   focusnot7_519
+	BGE   focusnot7_545
 	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
 	VFMLA V14.S4, V14.S4, V15.S4
 	WORD  $0x4e2cd58e // fadd v14.4s, v12.4s, v12.4s
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V12.S4, V12.S4, V14.S4
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot7_519:
+focusnot7_545:
 	CMP   $9, R9
-	BGE   focusnot8_519
+	BGE   focusnot8_545
 	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
 	VFMLA V14.S4, V14.S4, V15.S4
@@ -8239,9 +8239,9 @@ focusnot7_519:
 	WORD  $0x6e2ede4c // fmul v12.4s, v18.4s, v14.4s
 	VFMLA V14.S4, V16.S4, V12.S4
 	VMOV  V12.B16, V14.B16
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot8_519:
+focusnot8_545:
 	ADD   $24, R8, R11
 	FMOVS (R11), F12
 	VDUP  V12.S[0], V12.S4
@@ -8344,11 +8344,11 @@ focusnot8_519:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R12
-	CBNZ  R12, focushard0_519
+	CBNZ  R12, focushard0_545
 	VMOV  V18.B16, V14.B16
-	JMP   focuseasy0_519
+	JMP   focuseasy0_545
 
-focushard0_519:
+focushard0_545:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
 	VSUB  V8.S4, V17.S4, V18.S4
@@ -8491,8 +8491,8 @@ focushard0_519:
 	FMOVQ 368(R0), F14
 	VBIF  V15.B16, V12.B16, V14.B16
 
-focuseasy0_519:
-focusdone519:
+focuseasy0_545:
+focusdone545:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
 
@@ -8705,30 +8705,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_520
+	BGE  focusnot0_546
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone520
+	JMP  focusdone546
 
-focusnot0_520:
+focusnot0_546:
 	CMP   $2, R9
-	BGE   focusnot1_520
+	BGE   focusnot1_546
 	FMOVQ 224(R0), F11
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot1_520:
+focusnot1_546:
 	CMP $3, R9
-	BGE focusnot2_520
-	JMP focusdone520
+	BGE focusnot2_546
+	JMP focusdone546
 
-focusnot2_520:
+focusnot2_546:
 	CMP  $4, R9
-	BGE  focusnot3_520
+	BGE  focusnot3_546
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone520
+	JMP  focusdone546
 
-focusnot3_520:
+focusnot3_546:
 	CMP   $5, R9
-	BGE   focusnot4_520
+	BGE   focusnot4_546
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -8736,11 +8736,11 @@ focusnot3_520:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot4_520:
+focusnot4_546:
 	CMP   $6, R9
-	BGE   focusnot5_520
+	BGE   focusnot5_546
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -8751,33 +8751,33 @@ focusnot4_520:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot5_520:
+focusnot5_546:
 	CMP   $7, R9
-	BGE   focusnot6_520
+	BGE   focusnot6_546
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot6_520:
+focusnot6_546:
 	CMP   $8, R9
-	BGE   focusnot7_520
+	BGE   focusnot7_546
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot7_520:
+focusnot7_546:
 	CMP   $9, R9
-	BGE   focusnot8_520
+	BGE   focusnot8_546
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -8789,9 +8789,9 @@ focusnot7_520:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot8_520:
+focusnot8_546:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -8942,7 +8942,7 @@ focusnot8_520:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone520:
+focusdone546:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -9169,30 +9169,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_521
+	BGE  focusnot0_547
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone521
+	JMP  focusdone547
 
-focusnot0_521:
+focusnot0_547:
 	CMP   $2, R9
-	BGE   focusnot1_521
+	BGE   focusnot1_547
 	FMOVQ 224(R0), F11
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot1_521:
+focusnot1_547:
 	CMP $3, R9
-	BGE focusnot2_521
-	JMP focusdone521
+	BGE focusnot2_547
+	JMP focusdone547
 
-focusnot2_521:
+focusnot2_547:
 	CMP  $4, R9
-	BGE  focusnot3_521
+	BGE  focusnot3_547
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone521
+	JMP  focusdone547
 
-focusnot3_521:
+focusnot3_547:
 	CMP   $5, R9
-	BGE   focusnot4_521
+	BGE   focusnot4_547
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -9200,11 +9200,11 @@ focusnot3_521:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot4_521:
+focusnot4_547:
 	CMP   $6, R9
-	BGE   focusnot5_521
+	BGE   focusnot5_547
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -9215,33 +9215,33 @@ focusnot4_521:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot5_521:
+focusnot5_547:
 	CMP   $7, R9
-	BGE   focusnot6_521
+	BGE   focusnot6_547
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot6_521:
+focusnot6_547:
 	CMP   $8, R9
-	BGE   focusnot7_521
+	BGE   focusnot7_547
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot7_521:
+focusnot7_547:
 	CMP   $9, R9
-	BGE   focusnot8_521
+	BGE   focusnot8_547
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -9253,9 +9253,9 @@ focusnot7_521:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot8_521:
+focusnot8_547:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -9406,7 +9406,7 @@ focusnot8_521:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone521:
+focusdone547:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -9638,33 +9638,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_588
+	BGE  focusnot0_614
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone588
+	JMP  focusdone614
 
-focusnot0_588:
+focusnot0_614:
 	CMP   $2, R7
-	BGE   focusnot1_588
+	BGE   focusnot1_614
 	FMOVQ 224(R0), F14
 	FMOVQ 224(R0), F15
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot1_588:
+focusnot1_614:
 	CMP $3, R7
-	BGE focusnot2_588
-	JMP focusdone588
+	BGE focusnot2_614
+	JMP focusdone614
 
-focusnot2_588:
+focusnot2_614:
 	CMP  $4, R7
-	BGE  focusnot3_588
+	BGE  focusnot3_614
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone588
+	JMP  focusdone614
 
-focusnot3_588:
+focusnot3_614:
 	CMP   $5, R7
-	BGE   focusnot4_588
+	BGE   focusnot4_614
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	VMOV  V14.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -9679,11 +9679,11 @@ focusnot3_588:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V15.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot4_588:
+focusnot4_614:
 	CMP   $6, R7
-	BGE   focusnot5_588
+	BGE   focusnot5_614
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -9704,11 +9704,11 @@ focusnot4_588:
 	VFMLA V6.S4, V15.S4, V19.S4
 	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V15.S4
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot5_588:
+focusnot5_614:
 	CMP   $7, R7
-	BGE   focusnot6_588
+	BGE   focusnot6_614
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -9721,11 +9721,11 @@ focusnot5_588:
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot6_588:
+focusnot6_614:
 	CMP   $8, R7
-	BGE   focusnot7_588
+	BGE   focusnot7_614
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -9738,11 +9738,11 @@ focusnot6_588:
 	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V15.S4
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot7_588:
+focusnot7_614:
 	CMP   $9, R7
-	BGE   focusnot8_588
+	BGE   focusnot8_614
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -9765,9 +9765,9 @@ focusnot7_588:
 	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V15.B16
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot8_588:
+focusnot8_614:
 	ADD   $24, R6, R8
 	FMOVS (R8), F16
 	VDUP  V16.S[0], V16.S4
@@ -9866,11 +9866,11 @@ focusnot8_588:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R9
-	CBNZ  R9, focushard0_588
+	CBNZ  R9, focushard0_614
 	VMOV  V20.B16, V14.B16
-	JMP   focuseasy0_588
+	JMP   focuseasy0_614
 
-focushard0_588:
+focushard0_614:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -10009,7 +10009,7 @@ focushard0_588:
 	FMOVQ 368(R0), F14
 	VBIF  V17.B16, V16.B16, V14.B16
 
-focuseasy0_588:
+focuseasy0_614:
 	FMOVS (R8), F16
 	VDUP  V16.S[0], V16.S4
 	FMOVS 4(R8), F17
@@ -10107,11 +10107,11 @@ focuseasy0_588:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R9
-	CBNZ  R9, focushard1_588
+	CBNZ  R9, focushard1_614
 	VMOV  V20.B16, V15.B16
-	JMP   focuseasy1_588
+	JMP   focuseasy1_614
 
-focushard1_588:
+focushard1_614:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -10250,8 +10250,8 @@ focushard1_588:
 	FMOVQ 368(R0), F15
 	VBIF  V17.B16, V16.B16, V15.B16
 
-focuseasy1_588:
-focusdone588:
+focuseasy1_614:
+focusdone614:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
@@ -10375,30 +10375,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_589
+	BGE  focusnot0_615
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone589
+	JMP  focusdone615
 
-focusnot0_589:
+focusnot0_615:
 	CMP   $2, R7
-	BGE   focusnot1_589
+	BGE   focusnot1_615
 	FMOVQ 224(R0), F13
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot1_589:
+focusnot1_615:
 	CMP $3, R7
-	BGE focusnot2_589
-	JMP focusdone589
+	BGE focusnot2_615
+	JMP focusdone615
 
-focusnot2_589:
+focusnot2_615:
 	CMP  $4, R7
-	BGE  focusnot3_589
+	BGE  focusnot3_615
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone589
+	JMP  focusdone615
 
-focusnot3_589:
+focusnot3_615:
 	CMP   $5, R7
-	BGE   focusnot4_589
+	BGE   focusnot4_615
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -10406,11 +10406,11 @@ focusnot3_589:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot4_589:
+focusnot4_615:
 	CMP   $6, R7
-	BGE   focusnot5_589
+	BGE   focusnot5_615
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -10421,33 +10421,33 @@ focusnot4_589:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot5_589:
+focusnot5_615:
 	CMP   $7, R7
-	BGE   focusnot6_589
+	BGE   focusnot6_615
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot6_589:
+focusnot6_615:
 	CMP   $8, R7
-	BGE   focusnot7_589
+	BGE   focusnot7_615
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot7_589:
+focusnot7_615:
 	CMP   $9, R7
-	BGE   focusnot8_589
+	BGE   focusnot8_615
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -10459,9 +10459,9 @@ focusnot7_589:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot8_589:
+focusnot8_615:
 	ADD   $24, R6, R8
 	FMOVS (R8), F14
 	VDUP  V14.S[0], V14.S4
@@ -10560,11 +10560,11 @@ focusnot8_589:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R9
-	CBNZ  R9, focushard0_589
+	CBNZ  R9, focushard0_615
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_589
+	JMP   focuseasy0_615
 
-focushard0_589:
+focushard0_615:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V20.S4
@@ -10703,8 +10703,8 @@ focushard0_589:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_589:
-focusdone589:
+focuseasy0_615:
+focusdone615:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R8
@@ -10874,30 +10874,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_590
+	BGE  focusnot0_616
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone590
+	JMP  focusdone616
 
-focusnot0_590:
+focusnot0_616:
 	CMP   $2, R7
-	BGE   focusnot1_590
+	BGE   focusnot1_616
 	FMOVQ 224(R0), F12
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot1_590:
+focusnot1_616:
 	CMP $3, R7
-	BGE focusnot2_590
-	JMP focusdone590
+	BGE focusnot2_616
+	JMP focusdone616
 
-focusnot2_590:
+focusnot2_616:
 	CMP  $4, R7
-	BGE  focusnot3_590
+	BGE  focusnot3_616
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone590
+	JMP  focusdone616
 
-focusnot3_590:
+focusnot3_616:
 	CMP   $5, R7
-	BGE   focusnot4_590
+	BGE   focusnot4_616
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -10905,11 +10905,11 @@ focusnot3_590:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot4_590:
+focusnot4_616:
 	CMP   $6, R7
-	BGE   focusnot5_590
+	BGE   focusnot5_616
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -10920,33 +10920,33 @@ focusnot4_590:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot5_590:
+focusnot5_616:
 	CMP   $7, R7
-	BGE   focusnot6_590
+	BGE   focusnot6_616
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot6_590:
+focusnot6_616:
 	CMP   $8, R7
-	BGE   focusnot7_590
+	BGE   focusnot7_616
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot7_590:
+focusnot7_616:
 	CMP   $9, R7
-	BGE   focusnot8_590
+	BGE   focusnot8_616
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -10958,9 +10958,9 @@ focusnot7_590:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot8_590:
+focusnot8_616:
 	ADD   $24, R6, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -11107,7 +11107,7 @@ focusnot8_590:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone590:
+focusdone616:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -11278,30 +11278,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_591
+	BGE  focusnot0_617
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone591
+	JMP  focusdone617
 
-focusnot0_591:
+focusnot0_617:
 	CMP   $2, R7
-	BGE   focusnot1_591
+	BGE   focusnot1_617
 	FMOVQ 224(R0), F12
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot1_591:
+focusnot1_617:
 	CMP $3, R7
-	BGE focusnot2_591
-	JMP focusdone591
+	BGE focusnot2_617
+	JMP focusdone617
 
-focusnot2_591:
+focusnot2_617:
 	CMP  $4, R7
-	BGE  focusnot3_591
+	BGE  focusnot3_617
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone591
+	JMP  focusdone617
 
-focusnot3_591:
+focusnot3_617:
 	CMP   $5, R7
-	BGE   focusnot4_591
+	BGE   focusnot4_617
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -11309,11 +11309,11 @@ focusnot3_591:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot4_591:
+focusnot4_617:
 	CMP   $6, R7
-	BGE   focusnot5_591
+	BGE   focusnot5_617
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -11324,33 +11324,33 @@ focusnot4_591:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot5_591:
+focusnot5_617:
 	CMP   $7, R7
-	BGE   focusnot6_591
+	BGE   focusnot6_617
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot6_591:
+focusnot6_617:
 	CMP   $8, R7
-	BGE   focusnot7_591
+	BGE   focusnot7_617
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot7_591:
+focusnot7_617:
 	CMP   $9, R7
-	BGE   focusnot8_591
+	BGE   focusnot8_617
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -11362,9 +11362,9 @@ focusnot7_591:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot8_591:
+focusnot8_617:
 	ADD   $24, R6, R8
 	FMOVS (R8), F14
 	VDUP  V14.S[0], V14.S4
@@ -11511,7 +11511,7 @@ focusnot8_591:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone591:
+focusdone617:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -11730,33 +11730,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_644
+	BGE  focusnot0_670
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone644
+	JMP  focusdone670
 
-focusnot0_644:
+focusnot0_670:
 	CMP   $2, R8
-	BGE   focusnot1_644
+	BGE   focusnot1_670
 	FMOVQ 224(R0), F16
 	FMOVQ 224(R0), F17
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot1_644:
+focusnot1_670:
 	CMP $3, R8
-	BGE focusnot2_644
-	JMP focusdone644
+	BGE focusnot2_670
+	JMP focusdone670
 
-focusnot2_644:
+focusnot2_670:
 	CMP  $4, R8
-	BGE  focusnot3_644
+	BGE  focusnot3_670
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone644
+	JMP  focusdone670
 
-focusnot3_644:
+focusnot3_670:
 	CMP   $5, R8
-	BGE   focusnot4_644
+	BGE   focusnot4_670
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -11771,11 +11771,11 @@ focusnot3_644:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot4_644:
+focusnot4_670:
 	CMP   $6, R8
-	BGE   focusnot5_644
+	BGE   focusnot5_670
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -11796,11 +11796,11 @@ focusnot4_644:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot5_644:
+focusnot5_670:
 	CMP   $7, R8
-	BGE   focusnot6_644
+	BGE   focusnot6_670
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -11813,11 +11813,11 @@ focusnot5_644:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot6_644:
+focusnot6_670:
 	CMP   $8, R8
-	BGE   focusnot7_644
+	BGE   focusnot7_670
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -11830,11 +11830,11 @@ focusnot6_644:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot7_644:
+focusnot7_670:
 	CMP   $9, R8
-	BGE   focusnot8_644
+	BGE   focusnot8_670
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -11857,9 +11857,9 @@ focusnot7_644:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot8_644:
+focusnot8_670:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -11961,11 +11961,11 @@ focusnot8_644:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard0_644
+	CBNZ  R11, focushard0_670
 	VMOV  V22.B16, V16.B16
-	JMP   focuseasy0_644
+	JMP   focuseasy0_670
 
-focushard0_644:
+focushard0_670:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
 	VSUB  V7.S4, V21.S4, V22.S4
@@ -12107,7 +12107,7 @@ focushard0_644:
 	FMOVQ 368(R0), F16
 	VBIF  V19.B16, V18.B16, V16.B16
 
-focuseasy0_644:
+focuseasy0_670:
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R10), F19
@@ -12208,11 +12208,11 @@ focuseasy0_644:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard1_644
+	CBNZ  R11, focushard1_670
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy1_644
+	JMP   focuseasy1_670
 
-focushard1_644:
+focushard1_670:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	VSUB  V7.S4, V21.S4, V22.S4
@@ -12354,8 +12354,8 @@ focushard1_644:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy1_644:
-focusdone644:
+focuseasy1_670:
+focusdone670:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -12503,30 +12503,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_645
+	BGE  focusnot0_671
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone645
+	JMP  focusdone671
 
-focusnot0_645:
+focusnot0_671:
 	CMP   $2, R8
-	BGE   focusnot1_645
+	BGE   focusnot1_671
 	FMOVQ 224(R0), F13
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot1_645:
+focusnot1_671:
 	CMP $3, R8
-	BGE focusnot2_645
-	JMP focusdone645
+	BGE focusnot2_671
+	JMP focusdone671
 
-focusnot2_645:
+focusnot2_671:
 	CMP  $4, R8
-	BGE  focusnot3_645
+	BGE  focusnot3_671
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone645
+	JMP  focusdone671
 
-focusnot3_645:
+focusnot3_671:
 	CMP   $5, R8
-	BGE   focusnot4_645
+	BGE   focusnot4_671
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -12534,11 +12534,11 @@ focusnot3_645:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot4_645:
+focusnot4_671:
 	CMP   $6, R8
-	BGE   focusnot5_645
+	BGE   focusnot5_671
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -12549,33 +12549,33 @@ focusnot4_645:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot5_645:
+focusnot5_671:
 	CMP   $7, R8
-	BGE   focusnot6_645
+	BGE   focusnot6_671
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot6_645:
+focusnot6_671:
 	CMP   $8, R8
-	BGE   focusnot7_645
+	BGE   focusnot7_671
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot7_645:
+focusnot7_671:
 	CMP   $9, R8
-	BGE   focusnot8_645
+	BGE   focusnot8_671
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -12587,9 +12587,9 @@ focusnot7_645:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot8_645:
+focusnot8_671:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -12691,11 +12691,11 @@ focusnot8_645:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R11
-	CBNZ  R11, focushard0_645
+	CBNZ  R11, focushard0_671
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_645
+	JMP   focuseasy0_671
 
-focushard0_645:
+focushard0_671:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V18.S4
@@ -12837,8 +12837,8 @@ focushard0_645:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_645:
-focusdone645:
+focuseasy0_671:
+focusdone671:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 
@@ -13061,30 +13061,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_646
+	BGE  focusnot0_672
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone646
+	JMP  focusdone672
 
-focusnot0_646:
+focusnot0_672:
 	CMP   $2, R8
-	BGE   focusnot1_646
+	BGE   focusnot1_672
 	FMOVQ 224(R0), F11
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot1_646:
+focusnot1_672:
 	CMP $3, R8
-	BGE focusnot2_646
-	JMP focusdone646
+	BGE focusnot2_672
+	JMP focusdone672
 
-focusnot2_646:
+focusnot2_672:
 	CMP  $4, R8
-	BGE  focusnot3_646
+	BGE  focusnot3_672
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone646
+	JMP  focusdone672
 
-focusnot3_646:
+focusnot3_672:
 	CMP   $5, R8
-	BGE   focusnot4_646
+	BGE   focusnot4_672
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -13092,11 +13092,11 @@ focusnot3_646:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot4_646:
+focusnot4_672:
 	CMP   $6, R8
-	BGE   focusnot5_646
+	BGE   focusnot5_672
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -13107,33 +13107,33 @@ focusnot4_646:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot5_646:
+focusnot5_672:
 	CMP   $7, R8
-	BGE   focusnot6_646
+	BGE   focusnot6_672
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot6_646:
+focusnot6_672:
 	CMP   $8, R8
-	BGE   focusnot7_646
+	BGE   focusnot7_672
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot7_646:
+focusnot7_672:
 	CMP   $9, R8
-	BGE   focusnot8_646
+	BGE   focusnot8_672
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -13145,9 +13145,9 @@ focusnot7_646:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot8_646:
+focusnot8_672:
 	ADD   $24, R7, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -13297,7 +13297,7 @@ focusnot8_646:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone646:
+focusdone672:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -13507,30 +13507,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_647
+	BGE  focusnot0_673
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone647
+	JMP  focusdone673
 
-focusnot0_647:
+focusnot0_673:
 	CMP   $2, R8
-	BGE   focusnot1_647
+	BGE   focusnot1_673
 	FMOVQ 224(R0), F11
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot1_647:
+focusnot1_673:
 	CMP $3, R8
-	BGE focusnot2_647
-	JMP focusdone647
+	BGE focusnot2_673
+	JMP focusdone673
 
-focusnot2_647:
+focusnot2_673:
 	CMP  $4, R8
-	BGE  focusnot3_647
+	BGE  focusnot3_673
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone647
+	JMP  focusdone673
 
-focusnot3_647:
+focusnot3_673:
 	CMP   $5, R8
-	BGE   focusnot4_647
+	BGE   focusnot4_673
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -13538,11 +13538,11 @@ focusnot3_647:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot4_647:
+focusnot4_673:
 	CMP   $6, R8
-	BGE   focusnot5_647
+	BGE   focusnot5_673
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -13553,33 +13553,33 @@ focusnot4_647:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot5_647:
+focusnot5_673:
 	CMP   $7, R8
-	BGE   focusnot6_647
+	BGE   focusnot6_673
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot6_647:
+focusnot6_673:
 	CMP   $8, R8
-	BGE   focusnot7_647
+	BGE   focusnot7_673
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot7_647:
+focusnot7_673:
 	CMP   $9, R8
-	BGE   focusnot8_647
+	BGE   focusnot8_673
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -13591,9 +13591,9 @@ focusnot7_647:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot8_647:
+focusnot8_673:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -13743,7 +13743,7 @@ focusnot8_647:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone647:
+focusdone673:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -13800,7 +13800,7 @@ partdone6:
 	JMP nextvector
 
 // func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-TEXT ·rowSumNEON(SB), NOSPLIT, $128-48
+TEXT ·rowSumNEON(SB), NOSPLIT, $0-48
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 32(R0), F0
@@ -13833,2326 +13833,1052 @@ row:
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
-	MOVD  $local-128(SP), R6
-	CMP   $129, R2
-	BLT   begin
 	VMOVI $0, V15.B16
-	FMOVQ F15, (R6)
-	FMOVQ F15, 16(R6)
-	FMOVQ F15, 32(R6)
-	FMOVQ F15, 48(R6)
-	FMOVQ F15, 64(R6)
-	FMOVQ F15, 80(R6)
-	FMOVQ F15, 96(R6)
-	FMOVQ F15, 112(R6)
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
 
-begin:
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R5), F15
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V15.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V15.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R5), F16
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V16.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V16.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R5), F17
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V17.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V17.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R5), F18
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V18.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V18.S[0]
-
-partdone4:
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
 	MOVD $128, R7
 	CMP  R7, R2
 	CSEL HI, R7, R2, R7
-	CMP  $16, R7
-	BLT  sum_others_part
+	CMP  $32, R7
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	ADD   $64, R5, R5
-	SUB   $16, R7, R7
-	CMP   $16, R7
-	BGE   sum_others_tile
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
 
-sum_others_part:
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R6), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R6), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R6), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
+
+sum_rest:
 	CMP   $1, R7
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_part:
+	CMP   $1, R7
+	BLT   sum_done
+	VMOVI $0, V23.B16
 	ADD   $0, R5, R8
 	CMP   $4, R7
-	BLT   partless5
-	FMOVQ (R5), F15
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R7, partone5
-	VLD1.P 8(R8), V15.D[0]
-	TBZ    $0, R7, partdone5
-	VLD1   (R8), V15.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R7, partdone5
-	VLD1 (R8), V15.S[0]
-
-partdone5:
-	SUBS  $4, R7, R8
-	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R9
-	CMP   $4, R8
-	BLT   partless6
-	FMOVQ 16(R5), F16
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R8, partone6
-	VLD1.P 8(R9), V16.D[0]
-	TBZ    $0, R8, partdone6
-	VLD1   (R9), V16.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R8, partdone6
-	VLD1 (R9), V16.S[0]
-
-partdone6:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R10
-	CMP   $4, R9
-	BLT   partless7
-	FMOVQ 32(R5), F17
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V17.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V17.S[2]
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V17.S[0]
-
-partdone7:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R11
-	CMP   $4, R10
-	BLT   partless8
-	FMOVQ 48(R5), F18
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R10, partone8
-	VLD1.P 8(R11), V18.D[0]
-	TBZ    $0, R10, partdone8
-	VLD1   (R11), V18.S[2]
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R10, partdone8
-	VLD1 (R11), V18.S[0]
-
-partdone8:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R7, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R8, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	WORD   $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD   $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD  F15, R7
-	CBNZ   R7, slow
-	MOVD   classes+32(FP), R7
-	CMP    $129, R7
-	BLT    only
-	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ  (R6), F16
-	WORD   $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ  F15, (R6)
-	FMOVQ  16(R6), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 16(R6)
-	WORD   $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ  32(R6), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 32(R6)
-	FMOVQ  48(R6), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 48(R6)
-	WORD   $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD   $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ  64(R6), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 64(R6)
-	FMOVQ  80(R6), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 80(R6)
-	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ  96(R6), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 96(R6)
-	FMOVQ  112(R6), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 112(R6)
-	VMOVI  $0, V11.B16
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	VMOVI  $0, V14.B16
-	SUB    $128, R3, R3
-	SUB    $128, R2, R2
-	CMP    $1, R2
-	BGE    sum_block
-	FMOVQ  (R6), F10
-	FMOVQ  16(R6), F11
-	FMOVQ  32(R6), F12
-	FMOVQ  48(R6), F13
-	FMOVQ  64(R6), F14
-	FMOVQ  80(R6), F15
-	FMOVQ  96(R6), F16
-	FMOVQ  112(R6), F17
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+0(FP), R2
-	FMOVS  F10, (R2)
-	JMP    summed
-
-only:
-	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	WORD   $0x0e61798f // fcvtl v15.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	WORD   $0x0e6179b0 // fcvtl v16.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	WORD   $0x0e6179d1 // fcvtl v17.2d, v14.2s
-	WORD   $0x4e6179ce // fcvtl2 v14.2d, v14.4s
-	WORD   $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6fd54a // fadd v10.2d, v10.2d, v15.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+0(FP), R2
-	FMOVS  F10, (R2)
-
-summed:
-	MOVD sums+0(FP), R2
-	MOVD $0, R3
-	MOVW R3, 128(R2)
-	MOVD $0, R3
-	MOVW R3, 256(R2)
-	MOVD $4294967295, R3
-	MOVW R3, 640(R2)
-
-next:
-	MOVD sums+0(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, sums+0(FP)
-	MOVD labels+16(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, labels+16(FP)
-	MOVD classes+32(FP), R2
-	LSL  $2, R2, R2
-	MOVD logits+8(FP), R3
-	ADD  R2, R3, R3
-	MOVD R3, logits+8(FP)
-	MOVD rows+24(FP), R2
-	SUB  $1, R2, R2
-	MOVD R2, rows+24(FP)
-	MOVD rows+24(FP), R2
-	CBNZ R2, row
-	RET
-
-slow:
-	MOVD slow+40(FP), R2
-	MOVD (R2), R3
-	ADD  $1, R3, R3
-	MOVD R3, (R2)
-	MOVD sums+0(FP), R2
-	MOVD $0, R3
-	MOVW R3, 640(R2)
-	MOVD sums+0(FP), R2
-	MOVD $4286578688, R3
-	MOVW R3, 256(R2)
-	JMP  next
-
-// func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-TEXT ·rowExpNEON(SB), NOSPLIT, $128-56
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 32(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 64(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 1136(R0), F9
-
-row:
-	MOVD classes+40(FP), R2
-	MOVD labels+24(FP), R3
-	MOVW (R3), R3
-	MOVD logits+16(FP), R5
-
-	// the target's logit; any where there is none
-	MOVD  sums+8(FP), R6
-	ADD   $384, R6, R6
-	CMP   $0, R3
-	CSEL  LT, ZR, R3, R7
-	ADD   R7<<2, R5, R7
-	MOVW  (R7), R7
-	MOVW  R7, (R6)
-	VMOVI $0, V10.B16
-	MOVD  dst+0(FP), R6
-	SUB   R5, R6, R6
-	CMP   $0, R6
-	BLT   apart
-	CMP   $1, R6
-	BGE   apart
-	MOVD  R2, R6
-	MOVD  R3, R7
-	MOVD  R5, R8
-
-look_block:
-	CMP  $0, R7
-	BLT  look_others
-	CMP  $128, R7
-	BGE  look_others
-	MOVD $144, R9
-	CMP  R9, R7
-	CSEL HI, R9, R7, R9
-	MOVD $target<>+576(SB), R10
-	SUB  R9<<2, R10, R9
-	MOVD $128, R10
-	CMP  R10, R6
-	CSEL HI, R10, R6, R10
-	CMP  $16, R10
-	BLT  look_part
-
-look_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
-	ADD   $64, R9, R9
-	SUB   $16, R10, R10
-	CMP   $16, R10
-	BGE   look_tile
-
-look_part:
-	CMP   $1, R10
-	BLT   look_done
-	VMOVI $0, V11.B16
-	ADD   $0, R8, R11
-	CMP   $4, R10
 	BLT   partless1
-	FMOVQ (R8), F11
+	FMOVQ (R5), F23
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R10, partone1
-	VLD1.P 8(R11), V11.D[0]
-	TBZ    $0, R10, partdone1
-	VLD1   (R11), V11.S[2]
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V23.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R10, partdone1
-	VLD1 (R11), V11.S[0]
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V23.S[0]
 
 partdone1:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V12.B16
-	ADD   $16, R8, R11
-	CMP   $4, R10
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
 	BLT   partless2
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R5), F24
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V12.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V12.S[2]
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V24.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V12.S[0]
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V24.S[0]
 
 partdone2:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V13.B16
-	ADD   $32, R8, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
 	BLT   partless3
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R5), F25
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V13.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V13.S[2]
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V25.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V13.S[0]
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V25.S[0]
 
 partdone3:
-	SUBS  $4, R10, R10
+	SUBS  $4, R9, R10
 	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V14.B16
-	ADD   $48, R8, R11
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R11
 	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R5), F26
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R10, partone4
-	VLD1.P 8(R11), V14.D[0]
+	VLD1.P 8(R11), V26.D[0]
 	TBZ    $0, R10, partdone4
-	VLD1   (R11), V14.S[2]
+	VLD1   (R11), V26.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R10, partdone4
-	VLD1 (R11), V14.S[0]
+	VLD1 (R11), V26.S[0]
 
 partdone4:
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-
-look_done:
-	JMP look_end
-
-look_others:
-	MOVD $128, R9
-	CMP  R9, R6
-	CSEL HI, R9, R6, R9
-	CMP  $16, R9
-	BLT  look_others_part
-
-look_others_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
-	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   look_others_tile
-
-look_others_part:
-	CMP   $1, R9
-	BLT   look_others_done
-	VMOVI $0, V11.B16
-	ADD   $0, R8, R10
-	CMP   $4, R9
-	BLT   partless5
-	FMOVQ (R8), F11
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R9, partone5
-	VLD1.P 8(R10), V11.D[0]
-	TBZ    $0, R9, partdone5
-	VLD1   (R10), V11.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R9, partdone5
-	VLD1 (R10), V11.S[0]
-
-partdone5:
-	SUBS  $4, R9, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V12.B16
-	ADD   $16, R8, R10
-	CMP   $4, R9
-	BLT   partless6
-	FMOVQ 16(R8), F12
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R9, partone6
-	VLD1.P 8(R10), V12.D[0]
-	TBZ    $0, R9, partdone6
-	VLD1   (R10), V12.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R9, partdone6
-	VLD1 (R10), V12.S[0]
-
-partdone6:
-	SUBS  $4, R9, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V13.B16
-	ADD   $32, R8, R10
-	CMP   $4, R9
-	BLT   partless7
-	FMOVQ 32(R8), F13
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V13.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V13.S[2]
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V13.S[0]
-
-partdone7:
-	SUBS  $4, R9, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V14.B16
-	ADD   $48, R8, R10
-	CMP   $4, R9
-	BLT   partless8
-	FMOVQ 48(R8), F14
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R9, partone8
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone8
-	VLD1   (R10), V14.S[2]
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R9, partdone8
-	VLD1 (R10), V14.S[0]
-
-partdone8:
-	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-
-look_others_done:
-look_end:
-	SUB $128, R7, R7
-	SUB $128, R6, R6
-	CMP $1, R6
-	BGE look_block
-
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R6
-	CBNZ  R6, slow
-
-apart:
-	MOVD  dst+0(FP), R6
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	MOVD  $local-128(SP), R7
-	CMP   $129, R2
-	BLT   begin
-	VMOVI $0, V15.B16
-	FMOVQ F15, (R7)
-	FMOVQ F15, 16(R7)
-	FMOVQ F15, 32(R7)
-	FMOVQ F15, 48(R7)
-	FMOVQ F15, 64(R7)
-	FMOVQ F15, 80(R7)
-	FMOVQ F15, 96(R7)
-	FMOVQ F15, 112(R7)
-
-begin:
-sum_block:
-	CMP  $0, R3
-	BLT  sum_others
-	CMP  $128, R3
-	BGE  sum_others
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R2
-	CSEL HI, R9, R2, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	FMOVQ F15, 16(R6)
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	FMOVQ F15, 32(R6)
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	FMOVQ F15, 48(R6)
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
-	BLT   partless9
-	FMOVQ (R5), F15
-	JMP   partdone9
-
-partless9:
-	TBZ    $1, R9, partone9
-	VLD1.P 8(R10), V15.D[0]
-	TBZ    $0, R9, partdone9
-	VLD1   (R10), V15.S[2]
-	JMP    partdone9
-
-partone9:
-	TBZ  $0, R9, partdone9
-	VLD1 (R10), V15.S[0]
-
-partdone9:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
-	BLT   partless10
-	FMOVQ 16(R5), F16
-	JMP   partdone10
-
-partless10:
-	TBZ    $1, R10, partone10
-	VLD1.P 8(R11), V16.D[0]
-	TBZ    $0, R10, partdone10
-	VLD1   (R11), V16.S[2]
-	JMP    partdone10
-
-partone10:
-	TBZ  $0, R10, partdone10
-	VLD1 (R11), V16.S[0]
-
-partdone10:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
-	BLT   partless11
-	FMOVQ 32(R5), F17
-	JMP   partdone11
-
-partless11:
-	TBZ    $1, R11, partone11
-	VLD1.P 8(R12), V17.D[0]
-	TBZ    $0, R11, partdone11
-	VLD1   (R12), V17.S[2]
-	JMP    partdone11
-
-partone11:
-	TBZ  $0, R11, partdone11
-	VLD1 (R12), V17.S[0]
-
-partdone11:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
-	BLT   partless12
-	FMOVQ 48(R5), F18
-	JMP   partdone12
-
-partless12:
-	TBZ    $1, R12, partone12
-	VLD1.P 8(R13), V18.D[0]
-	TBZ    $0, R12, partdone12
-	VLD1   (R13), V18.S[2]
-	JMP    partdone12
-
-partone12:
-	TBZ  $0, R12, partdone12
-	VLD1 (R13), V18.S[0]
-
-partdone12:
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
 	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
 	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V24.S4, V27.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R9, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R13
-	CMP   $4, R9
-	BLT   partless13
-	FMOVQ F15, (R6)
-	JMP   partdone13
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
 
-partless13:
-	TBZ    $1, R9, partone13
-	VST1.P V15.D[0], 8(R13)
-	TBZ    $0, R9, partdone13
-	VST1   V15.S[2], (R13)
-	JMP    partdone13
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
-partone13:
-	TBZ  $0, R9, partdone13
-	VST1 V15.S[0], (R13)
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
-partdone13:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $16, R6, R9
-	CMP   $4, R10
-	BLT   partless14
-	FMOVQ F15, 16(R6)
-	JMP   partdone14
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
 
-partless14:
-	TBZ    $1, R10, partone14
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R10, partdone14
-	VST1   V15.S[2], (R9)
-	JMP    partdone14
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
 
-partone14:
-	TBZ  $0, R10, partdone14
-	VST1 V15.S[0], (R9)
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
-partdone14:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $32, R6, R9
-	CMP   $4, R11
-	BLT   partless15
-	FMOVQ F15, 32(R6)
-	JMP   partdone15
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
-partless15:
-	TBZ    $1, R11, partone15
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R11, partdone15
-	VST1   V15.S[2], (R9)
-	JMP    partdone15
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
 
-partone15:
-	TBZ  $0, R11, partdone15
-	VST1 V15.S[0], (R9)
-
-partdone15:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R12, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R12
-	BLT   partless16
-	FMOVQ F15, 48(R6)
-	JMP   partdone16
-
-partless16:
-	TBZ    $1, R12, partone16
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R12, partdone16
-	VST1   V15.S[2], (R8)
-	JMP    partdone16
-
-partone16:
-	TBZ  $0, R12, partdone16
-	VST1 V15.S[0], (R8)
-
-partdone16:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
 sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_others_part
+	MOVD $128, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
+	CMP  $32, R6
+	BLT  sum_others_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ F16, 16(R6)
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ F17, 32(R6)
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	FMOVQ F18, 48(R6)
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	ADD   $64, R5, R5
-	ADD   $64, R6, R6
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_others_tile
-
-sum_others_part:
-	CMP   $1, R8
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless17
-	FMOVQ (R5), F15
-	JMP   partdone17
-
-partless17:
-	TBZ    $1, R8, partone17
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone17
-	VLD1   (R9), V15.S[2]
-	JMP    partdone17
-
-partone17:
-	TBZ  $0, R8, partdone17
-	VLD1 (R9), V15.S[0]
-
-partdone17:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless18
-	FMOVQ 16(R5), F16
-	JMP   partdone18
-
-partless18:
-	TBZ    $1, R9, partone18
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone18
-	VLD1   (R10), V16.S[2]
-	JMP    partdone18
-
-partone18:
-	TBZ  $0, R9, partdone18
-	VLD1 (R10), V16.S[0]
-
-partdone18:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless19
-	FMOVQ 32(R5), F17
-	JMP   partdone19
-
-partless19:
-	TBZ    $1, R10, partone19
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone19
-	VLD1   (R11), V17.S[2]
-	JMP    partdone19
-
-partone19:
-	TBZ  $0, R10, partdone19
-	VLD1 (R11), V17.S[0]
-
-partdone19:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless20
-	FMOVQ 48(R5), F18
-	JMP   partdone20
-
-partless20:
-	TBZ    $1, R11, partone20
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone20
-	VLD1   (R12), V18.S[2]
-	JMP    partdone20
-
-partone20:
-	TBZ  $0, R11, partdone20
-	VLD1 (R12), V18.S[0]
-
-partdone20:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
 	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
 	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R12
-	CMP   $4, R8
-	BLT   partless21
-	FMOVQ F15, (R6)
-	JMP   partdone21
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	SUB   $32, R6, R6
+	CMP   $32, R6
+	BGE   sum_others_block
 
-partless21:
-	TBZ    $1, R8, partone21
-	VST1.P V15.D[0], 8(R12)
-	TBZ    $0, R8, partdone21
-	VST1   V15.S[2], (R12)
-	JMP    partdone21
-
-partone21:
-	TBZ  $0, R8, partdone21
-	VST1 V15.S[0], (R12)
-
-partdone21:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	ADD   $16, R6, R8
-	CMP   $4, R9
-	BLT   partless22
-	FMOVQ F15, 16(R6)
-	JMP   partdone22
-
-partless22:
-	TBZ    $1, R9, partone22
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R9, partdone22
-	VST1   V15.S[2], (R8)
-	JMP    partdone22
-
-partone22:
-	TBZ  $0, R9, partdone22
-	VST1 V15.S[0], (R8)
-
-partdone22:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	ADD   $32, R6, R8
-	CMP   $4, R10
-	BLT   partless23
-	FMOVQ F15, 32(R6)
-	JMP   partdone23
-
-partless23:
-	TBZ    $1, R10, partone23
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R10, partdone23
-	VST1   V15.S[2], (R8)
-	JMP    partdone23
-
-partone23:
-	TBZ  $0, R10, partdone23
-	VST1 V15.S[0], (R8)
-
-partdone23:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R11, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R11
-	BLT   partless24
-	FMOVQ F15, 48(R6)
-	JMP   partdone24
-
-partless24:
-	TBZ    $1, R11, partone24
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R11, partdone24
-	VST1   V15.S[2], (R8)
-	JMP    partdone24
-
-partone24:
-	TBZ  $0, R11, partdone24
-	VST1 V15.S[0], (R8)
-
-partdone24:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	WORD   $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD   $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD  F15, R8
-	CBNZ   R8, slow
-	MOVD   classes+40(FP), R8
-	CMP    $129, R8
-	BLT    only
-	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ  (R7), F16
-	WORD   $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ  F15, (R7)
-	FMOVQ  16(R7), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 16(R7)
-	WORD   $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ  32(R7), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 32(R7)
-	FMOVQ  48(R7), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 48(R7)
-	WORD   $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD   $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ  64(R7), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 64(R7)
-	FMOVQ  80(R7), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 80(R7)
-	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ  96(R7), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 96(R7)
-	FMOVQ  112(R7), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 112(R7)
-	VMOVI  $0, V11.B16
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	VMOVI  $0, V14.B16
-	SUB    $128, R3, R3
-	SUB    $128, R2, R2
-	CMP    $1, R2
-	BGE    sum_block
-	FMOVQ  (R7), F10
-	FMOVQ  16(R7), F11
-	FMOVQ  32(R7), F12
-	FMOVQ  48(R7), F13
-	FMOVQ  64(R7), F14
-	FMOVQ  80(R7), F15
-	FMOVQ  96(R7), F16
-	FMOVQ  112(R7), F17
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+8(FP), R2
-	FMOVS  F10, (R2)
-	JMP    summed
-
-only:
-	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	WORD   $0x0e61798f // fcvtl v15.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	WORD   $0x0e6179b0 // fcvtl v16.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	WORD   $0x0e6179d1 // fcvtl v17.2d, v14.2s
-	WORD   $0x4e6179ce // fcvtl2 v14.2d, v14.4s
-	WORD   $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6fd54a // fadd v10.2d, v10.2d, v15.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+8(FP), R2
-	FMOVS  F10, (R2)
-
-summed:
-	MOVD sums+8(FP), R2
-	MOVD $0, R3
-	MOVW R3, 128(R2)
-	MOVD $0, R3
-	MOVW R3, 256(R2)
-	MOVD $4294967295, R3
-	MOVW R3, 640(R2)
-
-next:
-	MOVD sums+8(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, sums+8(FP)
-	MOVD labels+24(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, labels+24(FP)
-	MOVD classes+40(FP), R2
-	LSL  $2, R2, R2
-	MOVD dst+0(FP), R3
-	ADD  R2, R3, R3
-	MOVD R3, dst+0(FP)
-	MOVD logits+16(FP), R3
-	ADD  R2, R3, R3
-	MOVD R3, logits+16(FP)
-	MOVD rows+32(FP), R2
-	SUB  $1, R2, R2
-	MOVD R2, rows+32(FP)
-	MOVD rows+32(FP), R2
-	CBNZ R2, row
-	RET
-
-slow:
-	MOVD slow+48(FP), R2
-	MOVD (R2), R3
-	ADD  $1, R3, R3
-	MOVD R3, (R2)
-	MOVD sums+8(FP), R2
-	MOVD $0, R3
-	MOVW R3, 640(R2)
-	MOVD sums+8(FP), R2
-	MOVD $4286578688, R3
-	MOVW R3, 256(R2)
-	JMP  next
-
-// func softmaxExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-TEXT ·softmaxExpNEON(SB), NOSPLIT, $128-56
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 32(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 64(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 1136(R0), F9
-
-row:
-	MOVD  classes+40(FP), R2
-	MOVD  labels+24(FP), R3
-	MOVW  (R3), R3
-	MOVD  logits+16(FP), R3
-	VMOVI $0, V10.B16
-	MOVD  dst+0(FP), R5
-	SUB   R3, R5, R5
-	CMP   $0, R5
-	BLT   apart
-	CMP   $1, R5
-	BGE   apart
-	MOVD  R2, R5
-	MOVD  R3, R6
-	CMP   $16, R5
-	BLT   look_part
-
-look_tile:
-	FMOVQ (R6), F11
-	FMOVQ 16(R6), F12
-	FMOVQ 32(R6), F13
-	FMOVQ 48(R6), F14
-	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R6, R6
-	SUB   $16, R5, R5
-	CMP   $16, R5
-	BGE   look_tile
-
-look_part:
-	CMP   $1, R5
-	BLT   look_done
-	VMOVI $0, V11.B16
-	ADD   $0, R6, R7
-	CMP   $4, R5
-	BLT   partless1
-	FMOVQ (R6), F11
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R5, partone1
-	VLD1.P 8(R7), V11.D[0]
-	TBZ    $0, R5, partdone1
-	VLD1   (R7), V11.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R5, partdone1
-	VLD1 (R7), V11.S[0]
-
-partdone1:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V12.B16
-	ADD   $16, R6, R7
-	CMP   $4, R5
-	BLT   partless2
-	FMOVQ 16(R6), F12
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R5, partone2
-	VLD1.P 8(R7), V12.D[0]
-	TBZ    $0, R5, partdone2
-	VLD1   (R7), V12.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R5, partdone2
-	VLD1 (R7), V12.S[0]
-
-partdone2:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V13.B16
-	ADD   $32, R6, R7
-	CMP   $4, R5
-	BLT   partless3
-	FMOVQ 32(R6), F13
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R5, partone3
-	VLD1.P 8(R7), V13.D[0]
-	TBZ    $0, R5, partdone3
-	VLD1   (R7), V13.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R5, partdone3
-	VLD1 (R7), V13.S[0]
-
-partdone3:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V14.B16
-	ADD   $48, R6, R7
-	CMP   $4, R5
-	BLT   partless4
-	FMOVQ 48(R6), F14
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R5, partone4
-	VLD1.P 8(R7), V14.D[0]
-	TBZ    $0, R5, partdone4
-	VLD1   (R7), V14.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R5, partdone4
-	VLD1 (R7), V14.S[0]
-
-partdone4:
-	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-
-look_done:
-	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R5
-	CBNZ  R5, slow
-
-apart:
-	MOVD  dst+0(FP), R5
-	MOVD  $local-128(SP), R6
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
-	CMP   $32, R2
-	BLT   rest
-
-pair:
-	FMOVQ (R3), F19
-	FMOVQ 16(R3), F20
-	FMOVQ 32(R3), F21
-	FMOVQ 48(R3), F22
+sum_others_rest:
+	CMP   $1, R6
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R6
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
 	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
 	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
 	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
@@ -16190,7 +14916,6 @@ pair:
 	VSHL  $21, V19.S4, V19.S4
 	VADD  V19.S4, V24.S4, V19.S4
 	VFMLA V23.S4, V19.S4, V19.S4
-	FMOVQ F19, (R5)
 	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -16220,7 +14945,6 @@ pair:
 	VSHL  $21, V20.S4, V20.S4
 	VADD  V20.S4, V24.S4, V20.S4
 	VFMLA V23.S4, V20.S4, V20.S4
-	FMOVQ F20, 16(R5)
 	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -16250,7 +14974,6 @@ pair:
 	VSHL  $21, V21.S4, V21.S4
 	VADD  V21.S4, V24.S4, V21.S4
 	VFMLA V23.S4, V21.S4, V21.S4
-	FMOVQ F21, 32(R5)
 	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -16280,345 +15003,38 @@ pair:
 	VSHL  $21, V22.S4, V22.S4
 	VADD  V22.S4, V24.S4, V22.S4
 	VFMLA V23.S4, V22.S4, V22.S4
-	FMOVQ F22, 48(R5)
-	FMOVQ 64(R3), F23
-	FMOVQ 80(R3), F24
-	FMOVQ 96(R3), F25
-	FMOVQ 112(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	FMOVQ F23, 64(R5)
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	FMOVQ F23, 80(R5)
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	FMOVQ F23, 96(R5)
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	FMOVQ F23, 112(R5)
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
-	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
-	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
-	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
-	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
-	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
-	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
-	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
-	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
-	ADD   $128, R3, R3
-	ADD   $128, R5, R5
-	SUB   $32, R2, R2
-	CMP   $32, R2
-	BGE   pair
-
-rest:
-	VMOVI $0, V19.B16
-	VMOVI $0, V20.B16
-	VMOVI $0, V21.B16
-	VMOVI $0, V22.B16
-	CMP   $16, R2
-	BLT   last_part
-
-last_tile:
-	FMOVQ (R3), F23
-	FMOVQ 16(R3), F24
-	FMOVQ 32(R3), F25
-	FMOVQ 48(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	FMOVQ F23, (R5)
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	FMOVQ F23, 16(R5)
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	FMOVQ F23, 32(R5)
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	FMOVQ F23, 48(R5)
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	ADD   $64, R3, R3
 	ADD   $64, R5, R5
-	SUB   $16, R2, R2
-	CMP   $16, R2
-	BGE   last_tile
+	SUB   $16, R6, R6
 
-last_part:
-	CMP   $1, R2
-	BLT   last_done
+sum_others_part:
+	CMP   $1, R6
+	BLT   sum_others_done
 	VMOVI $0, V23.B16
-	ADD   $0, R3, R7
-	CMP   $4, R2
+	ADD   $0, R5, R7
+	CMP   $4, R6
 	BLT   partless5
-	FMOVQ (R3), F23
+	FMOVQ (R5), F23
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
+	TBZ    $1, R6, partone5
 	VLD1.P 8(R7), V23.D[0]
-	TBZ    $0, R2, partdone5
+	TBZ    $0, R6, partdone5
 	VLD1   (R7), V23.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
+	TBZ  $0, R6, partdone5
 	VLD1 (R7), V23.S[0]
 
 partdone5:
-	SUBS  $4, R2, R7
+	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
 	VMOVI $0, V24.B16
-	ADD   $16, R3, R8
+	ADD   $16, R5, R8
 	CMP   $4, R7
 	BLT   partless6
-	FMOVQ 16(R3), F24
+	FMOVQ 16(R5), F24
 	JMP   partdone6
 
 partless6:
@@ -16636,10 +15052,10 @@ partdone6:
 	SUBS  $4, R7, R8
 	CSEL  LT, ZR, R8, R8
 	VMOVI $0, V25.B16
-	ADD   $32, R3, R9
+	ADD   $32, R5, R9
 	CMP   $4, R8
 	BLT   partless7
-	FMOVQ 32(R3), F25
+	FMOVQ 32(R5), F25
 	JMP   partdone7
 
 partless7:
@@ -16657,10 +15073,10 @@ partdone7:
 	SUBS  $4, R8, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V26.B16
-	ADD   $48, R3, R10
+	ADD   $48, R5, R10
 	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R3), F26
+	FMOVQ 48(R5), F26
 	JMP   partdone8
 
 partless8:
@@ -16712,30 +15128,12 @@ partdone8:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V27.S4, V23.S4
 	VFMLA V29.S4, V23.S4, V23.S4
-	VDUP  R2, V27.S4
+	VDUP  R6, V27.S4
 	FMOVQ 336(R1), F28
 	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
 	VAND  V27.B16, V23.B16, V23.B16
-	ADD   $0, R5, R3
-	CMP   $4, R2
-	BLT   partless9
-	FMOVQ F23, (R5)
-	JMP   partdone9
-
-partless9:
-	TBZ    $1, R2, partone9
-	VST1.P V23.D[0], 8(R3)
-	TBZ    $0, R2, partdone9
-	VST1   V23.S[2], (R3)
-	JMP    partdone9
-
-partone9:
-	TBZ  $0, R2, partdone9
-	VST1 V23.S[0], (R3)
-
-partdone9:
-	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F23
@@ -16768,26 +15166,8 @@ partdone9:
 	FMOVQ 336(R1), F27
 	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
 	VAND  V24.B16, V23.B16, V23.B16
-	ADD   $16, R5, R2
-	CMP   $4, R7
-	BLT   partless10
-	FMOVQ F23, 16(R5)
-	JMP   partdone10
-
-partless10:
-	TBZ    $1, R7, partone10
-	VST1.P V23.D[0], 8(R2)
-	TBZ    $0, R7, partdone10
-	VST1   V23.S[2], (R2)
-	JMP    partdone10
-
-partone10:
-	TBZ  $0, R7, partdone10
-	VST1 V23.S[0], (R2)
-
-partdone10:
-	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F23
@@ -16820,26 +15200,8 @@ partdone10:
 	FMOVQ 336(R1), F25
 	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
 	VAND  V24.B16, V23.B16, V23.B16
-	ADD   $32, R5, R2
-	CMP   $4, R8
-	BLT   partless11
-	FMOVQ F23, 32(R5)
-	JMP   partdone11
-
-partless11:
-	TBZ    $1, R8, partone11
-	VST1.P V23.D[0], 8(R2)
-	TBZ    $0, R8, partdone11
-	VST1   V23.S[2], (R2)
-	JMP    partdone11
-
-partone11:
-	TBZ  $0, R8, partdone11
-	VST1 V23.S[0], (R2)
-
-partdone11:
-	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F23
@@ -16872,81 +15234,2030 @@ partdone11:
 	FMOVQ 336(R1), F25
 	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
 	VAND  V24.B16, V23.B16, V23.B16
-	ADD   $48, R5, R2
-	CMP   $4, R9
-	BLT   partless12
-	FMOVQ F23, 48(R5)
-	JMP   partdone12
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
-partless12:
-	TBZ    $1, R9, partone12
-	VST1.P V23.D[0], 8(R2)
-	TBZ    $0, R9, partdone12
-	VST1   V23.S[2], (R2)
-	JMP    partdone12
+sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
 
-partone12:
-	TBZ  $0, R9, partdone12
-	VST1 V23.S[0], (R2)
-
-partdone12:
-	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-
-last_done:
-	WORD   $0x0e617a77 // fcvtl v23.2d, v19.2s
-	WORD   $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD   $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
-	WORD   $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
-	WORD   $0x0e617a93 // fcvtl v19.2d, v20.2s
-	WORD   $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	WORD   $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD   $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
-	WORD   $0x0e617ab3 // fcvtl v19.2d, v21.2s
-	WORD   $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
-	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
-	WORD   $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
-	WORD   $0x0e617ad3 // fcvtl v19.2d, v22.2s
-	WORD   $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
-	WORD   $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD   $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
-	WORD   $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
-	WORD   $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD  F10, R2
-	CBNZ   R2, slow
-	FMOVQ  F11, (R6)
-	FMOVQ  F12, 16(R6)
-	FMOVQ  F13, 32(R6)
-	FMOVQ  F14, 48(R6)
-	FMOVQ  F15, 64(R6)
-	FMOVQ  F16, 80(R6)
-	FMOVQ  F17, 96(R6)
-	FMOVQ  F18, 112(R6)
-	MOVD   sums+8(FP), R2
-	FMOVQ  (R6), F10
-	FMOVQ  16(R6), F11
-	FMOVQ  32(R6), F12
-	FMOVQ  48(R6), F13
-	FMOVQ  64(R6), F14
-	FMOVQ  80(R6), F15
-	FMOVQ  96(R6), F16
-	FMOVQ  112(R6), F17
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+sum_others_added:
+sum_end:
+	SUB    $128, R3, R3
+	SUB    $128, R2, R2
+	CMP    $1, R2
+	BGE    sum_piece
 	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
 	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	FMOVS  F10, (R2)
-	MOVD   sums+8(FP), R2
-	MOVD   $0, R3
-	MOVW   R3, 128(R2)
-	MOVD   $0, R3
-	MOVW   R3, 256(R2)
-	MOVD   $4294967295, R3
-	MOVW   R3, 640(R2)
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R2
+	CBNZ  R2, slow
+	MOVD  sums+0(FP), R2
+	FMOVS F11, (R2)
+	MOVD  sums+0(FP), R2
+	MOVD  $0, R3
+	MOVW  R3, 128(R2)
+	MOVD  $0, R3
+	MOVW  R3, 256(R2)
+	MOVD  $4294967295, R3
+	MOVW  R3, 640(R2)
+
+next:
+	MOVD sums+0(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+0(FP)
+	MOVD labels+16(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+16(FP)
+	MOVD classes+32(FP), R2
+	LSL  $2, R2, R2
+	MOVD logits+8(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+8(FP)
+	MOVD rows+24(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+24(FP)
+	MOVD rows+24(FP), R2
+	CBNZ R2, row
+	RET
+
+slow:
+	MOVD slow+40(FP), R2
+	MOVD (R2), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R2)
+	MOVD sums+0(FP), R2
+	MOVD $0, R3
+	MOVW R3, 640(R2)
+	MOVD sums+0(FP), R2
+	MOVD $4286578688, R3
+	MOVW R3, 256(R2)
+	JMP  next
+
+// func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+TEXT ·rowExpNEON(SB), NOSPLIT, $0-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1136(R0), F9
+
+row:
+	MOVD classes+40(FP), R2
+	MOVD labels+24(FP), R3
+	MOVW (R3), R3
+	MOVD logits+16(FP), R5
+
+	// the target's logit; any where there is none
+	MOVD  sums+8(FP), R6
+	ADD   $384, R6, R6
+	CMP   $0, R3
+	CSEL  LT, ZR, R3, R7
+	ADD   R7<<2, R5, R7
+	MOVW  (R7), R7
+	MOVW  R7, (R6)
+	VMOVI $0, V10.B16
+	MOVD  dst+0(FP), R6
+	SUB   R5, R6, R6
+	CMP   $0, R6
+	BLT   apart
+	CMP   $1, R6
+	BGE   apart
+	MOVD  R5, R6
+	MOVD  R2, R7
+	MOVD  R3, R8
+
+look_piece:
+	CMP  $0, R8
+	BLT  look_others
+	CMP  $128, R8
+	BGE  look_others
+	MOVD $144, R9
+	CMP  R9, R8
+	CSEL HI, R9, R8, R9
+	MOVD $target<>+576(SB), R10
+	SUB  R9<<2, R10, R9
+	MOVD $128, R10
+	CMP  R10, R7
+	CSEL HI, R10, R7, R10
+	CMP  $16, R10
+	BLT  look_part
+
+look_tile:
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R6, R6
+	ADD   $64, R9, R9
+	SUB   $16, R10, R10
+	CMP   $16, R10
+	BGE   look_tile
+
+look_part:
+	CMP   $1, R10
+	BLT   look_done
+	VMOVI $0, V11.B16
+	ADD   $0, R6, R11
+	CMP   $4, R10
+	BLT   partless1
+	FMOVQ (R6), F11
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R10, partone1
+	VLD1.P 8(R11), V11.D[0]
+	TBZ    $0, R10, partdone1
+	VLD1   (R11), V11.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R10, partdone1
+	VLD1 (R11), V11.S[0]
+
+partdone1:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V12.B16
+	ADD   $16, R6, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R6), F12
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V12.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V12.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V12.S[0]
+
+partdone2:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V13.B16
+	ADD   $32, R6, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R6), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V13.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V13.S[0]
+
+partdone3:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V14.B16
+	ADD   $48, R6, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R6), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V14.S[0]
+
+partdone4:
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_done:
+	JMP look_end
+
+look_others:
+	MOVD $128, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
+	CMP  $16, R9
+	BLT  look_others_part
+
+look_others_tile:
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   look_others_tile
+
+look_others_part:
+	CMP   $1, R9
+	BLT   look_others_done
+	VMOVI $0, V11.B16
+	ADD   $0, R6, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R6), F11
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V11.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V11.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V11.S[0]
+
+partdone5:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V12.B16
+	ADD   $16, R6, R10
+	CMP   $4, R9
+	BLT   partless6
+	FMOVQ 16(R6), F12
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R9, partone6
+	VLD1.P 8(R10), V12.D[0]
+	TBZ    $0, R9, partdone6
+	VLD1   (R10), V12.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R9, partdone6
+	VLD1 (R10), V12.S[0]
+
+partdone6:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V13.B16
+	ADD   $32, R6, R10
+	CMP   $4, R9
+	BLT   partless7
+	FMOVQ 32(R6), F13
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R9, partone7
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R9, partdone7
+	VLD1   (R10), V13.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R9, partdone7
+	VLD1 (R10), V13.S[0]
+
+partdone7:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V14.B16
+	ADD   $48, R6, R10
+	CMP   $4, R9
+	BLT   partless8
+	FMOVQ 48(R6), F14
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V14.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V14.S[0]
+
+partdone8:
+	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_others_done:
+look_end:
+	SUB $128, R8, R8
+	SUB $128, R7, R7
+	CMP $1, R7
+	BGE look_piece
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
+	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
+	FMOVD F11, R6
+	CBNZ  R6, slow
+
+apart:
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+
+sum_piece:
+	CMP  $0, R3
+	BLT  sum_others
+	CMP  $128, R3
+	BGE  sum_others
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $32, R8
+	BLT  sum_rest
+
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ F26, 48(R6)
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R7), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R7), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R7), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R7, R7
+	ADD   $128, R6, R6
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
+
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 48(R6)
+	ADD   $64, R5, R5
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R8, R8
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V23.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless9
+	FMOVQ (R5), F23
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R8, partone9
+	VLD1.P 8(R9), V23.D[0]
+	TBZ    $0, R8, partdone9
+	VLD1   (R9), V23.S[2]
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R8, partdone9
+	VLD1 (R9), V23.S[0]
+
+partdone9:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless10
+	FMOVQ 16(R5), F24
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R9, partone10
+	VLD1.P 8(R10), V24.D[0]
+	TBZ    $0, R9, partdone10
+	VLD1   (R10), V24.S[2]
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R9, partdone10
+	VLD1 (R10), V24.S[0]
+
+partdone10:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless11
+	FMOVQ 32(R5), F25
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R10, partone11
+	VLD1.P 8(R11), V25.D[0]
+	TBZ    $0, R10, partdone11
+	VLD1   (R11), V25.S[2]
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R10, partdone11
+	VLD1 (R11), V25.S[0]
+
+partdone11:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless12
+	FMOVQ 48(R5), F26
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R11, partone12
+	VLD1.P 8(R12), V26.D[0]
+	TBZ    $0, R11, partdone12
+	VLD1   (R12), V26.S[2]
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R11, partdone12
+	VLD1 (R12), V26.S[0]
+
+partdone12:
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R8, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R12
+	CMP   $4, R8
+	BLT   partless13
+	FMOVQ F23, (R6)
+	JMP   partdone13
+
+partless13:
+	TBZ    $1, R8, partone13
+	VST1.P V23.D[0], 8(R12)
+	TBZ    $0, R8, partdone13
+	VST1   V23.S[2], (R12)
+	JMP    partdone13
+
+partone13:
+	TBZ  $0, R8, partdone13
+	VST1 V23.S[0], (R12)
+
+partdone13:
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R8
+	CMP   $4, R9
+	BLT   partless14
+	FMOVQ F23, 16(R6)
+	JMP   partdone14
+
+partless14:
+	TBZ    $1, R9, partone14
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R9, partdone14
+	VST1   V23.S[2], (R8)
+	JMP    partdone14
+
+partone14:
+	TBZ  $0, R9, partdone14
+	VST1 V23.S[0], (R8)
+
+partdone14:
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R8
+	CMP   $4, R10
+	BLT   partless15
+	FMOVQ F23, 32(R6)
+	JMP   partdone15
+
+partless15:
+	TBZ    $1, R10, partone15
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R10, partdone15
+	VST1   V23.S[2], (R8)
+	JMP    partdone15
+
+partone15:
+	TBZ  $0, R10, partdone15
+	VST1 V23.S[0], (R8)
+
+partdone15:
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R11, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R11
+	BLT   partless16
+	FMOVQ F23, 48(R6)
+	JMP   partdone16
+
+partless16:
+	TBZ    $1, R11, partone16
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R11, partdone16
+	VST1   V23.S[2], (R7)
+	JMP    partdone16
+
+partone16:
+	TBZ  $0, R11, partdone16
+	VST1 V23.S[0], (R7)
+
+partdone16:
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	CMP  $32, R7
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ F26, 48(R6)
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_others_block
+
+sum_others_rest:
+	CMP   $1, R7
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V24.S4, V19.S4
+	VFMLA V23.S4, V19.S4, V19.S4
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V24.S4, V21.S4
+	VFMLA V23.S4, V21.S4, V21.S4
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V24.S4, V22.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R6)
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_others_part:
+	CMP   $1, R7
+	BLT   sum_others_done
+	VMOVI $0, V23.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
+	BLT   partless17
+	FMOVQ (R5), F23
+	JMP   partdone17
+
+partless17:
+	TBZ    $1, R7, partone17
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone17
+	VLD1   (R8), V23.S[2]
+	JMP    partdone17
+
+partone17:
+	TBZ  $0, R7, partdone17
+	VLD1 (R8), V23.S[0]
+
+partdone17:
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
+	BLT   partless18
+	FMOVQ 16(R5), F24
+	JMP   partdone18
+
+partless18:
+	TBZ    $1, R8, partone18
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone18
+	VLD1   (R9), V24.S[2]
+	JMP    partdone18
+
+partone18:
+	TBZ  $0, R8, partdone18
+	VLD1 (R9), V24.S[0]
+
+partdone18:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
+	BLT   partless19
+	FMOVQ 32(R5), F25
+	JMP   partdone19
+
+partless19:
+	TBZ    $1, R9, partone19
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone19
+	VLD1   (R10), V25.S[2]
+	JMP    partdone19
+
+partone19:
+	TBZ  $0, R9, partdone19
+	VLD1 (R10), V25.S[0]
+
+partdone19:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
+	BLT   partless20
+	FMOVQ 48(R5), F26
+	JMP   partdone20
+
+partless20:
+	TBZ    $1, R10, partone20
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone20
+	VLD1   (R11), V26.S[2]
+	JMP    partdone20
+
+partone20:
+	TBZ  $0, R10, partdone20
+	VLD1 (R11), V26.S[0]
+
+partdone20:
+	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R11
+	CMP   $4, R7
+	BLT   partless21
+	FMOVQ F23, (R6)
+	JMP   partdone21
+
+partless21:
+	TBZ    $1, R7, partone21
+	VST1.P V23.D[0], 8(R11)
+	TBZ    $0, R7, partdone21
+	VST1   V23.S[2], (R11)
+	JMP    partdone21
+
+partone21:
+	TBZ  $0, R7, partdone21
+	VST1 V23.S[0], (R11)
+
+partdone21:
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R7
+	CMP   $4, R8
+	BLT   partless22
+	FMOVQ F23, 16(R6)
+	JMP   partdone22
+
+partless22:
+	TBZ    $1, R8, partone22
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R8, partdone22
+	VST1   V23.S[2], (R7)
+	JMP    partdone22
+
+partone22:
+	TBZ  $0, R8, partdone22
+	VST1 V23.S[0], (R7)
+
+partdone22:
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R7
+	CMP   $4, R9
+	BLT   partless23
+	FMOVQ F23, 32(R6)
+	JMP   partdone23
+
+partless23:
+	TBZ    $1, R9, partone23
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R9, partdone23
+	VST1   V23.S[2], (R7)
+	JMP    partdone23
+
+partone23:
+	TBZ  $0, R9, partdone23
+	VST1 V23.S[0], (R7)
+
+partdone23:
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R10
+	BLT   partless24
+	FMOVQ F23, 48(R6)
+	JMP   partdone24
+
+partless24:
+	TBZ    $1, R10, partone24
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R10, partdone24
+	VST1   V23.S[2], (R7)
+	JMP    partdone24
+
+partone24:
+	TBZ  $0, R10, partdone24
+	VST1 V23.S[0], (R7)
+
+partdone24:
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_others_added:
+sum_end:
+	SUB    $128, R3, R3
+	SUB    $128, R2, R2
+	CMP    $1, R2
+	BGE    sum_piece
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R2
+	CBNZ  R2, slow
+	MOVD  sums+8(FP), R2
+	FMOVS F11, (R2)
+	MOVD  sums+8(FP), R2
+	MOVD  $0, R3
+	MOVW  R3, 128(R2)
+	MOVD  $0, R3
+	MOVW  R3, 256(R2)
+	MOVD  $4294967295, R3
+	MOVW  R3, 640(R2)
 
 next:
 	MOVD sums+8(FP), R2
@@ -17001,794 +17312,1057 @@ TEXT ·partSumNEON(SB), NOSPLIT, $0-40
 	MOVD  label+24(FP), R3
 	MOVD  logits+8(FP), R5
 	VMOVI $0, V10.B16
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
 	MOVD  total+0(FP), R6
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	FMOVQ 64(R6), F15
+	FMOVQ 80(R6), F16
+	FMOVQ 96(R6), F17
+	FMOVQ 112(R6), F18
 
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R5), F15
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V15.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V15.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R5), F16
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V16.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V16.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R5), F17
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V17.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V17.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R5), F18
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V18.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V18.S[0]
-
-partdone4:
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
 	MOVD $128, R7
 	CMP  R7, R2
 	CSEL HI, R7, R2, R7
-	CMP  $16, R7
-	BLT  sum_others_part
+	CMP  $32, R7
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	ADD   $64, R5, R5
-	SUB   $16, R7, R7
-	CMP   $16, R7
-	BGE   sum_others_tile
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
 
-sum_others_part:
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R6), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R6), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R6), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
+
+sum_rest:
 	CMP   $1, R7
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_part:
+	CMP   $1, R7
+	BLT   sum_done
+	VMOVI $0, V23.B16
 	ADD   $0, R5, R8
 	CMP   $4, R7
-	BLT   partless5
-	FMOVQ (R5), F15
-	JMP   partdone5
+	BLT   partless1
+	FMOVQ (R5), F23
+	JMP   partdone1
 
-partless5:
-	TBZ    $1, R7, partone5
-	VLD1.P 8(R8), V15.D[0]
-	TBZ    $0, R7, partdone5
-	VLD1   (R8), V15.S[2]
-	JMP    partdone5
+partless1:
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V23.S[2]
+	JMP    partdone1
 
-partone5:
-	TBZ  $0, R7, partdone5
-	VLD1 (R8), V15.S[0]
+partone1:
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V23.S[0]
 
-partdone5:
+partdone1:
 	SUBS  $4, R7, R8
 	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V16.B16
+	VMOVI $0, V24.B16
 	ADD   $16, R5, R9
 	CMP   $4, R8
-	BLT   partless6
-	FMOVQ 16(R5), F16
-	JMP   partdone6
+	BLT   partless2
+	FMOVQ 16(R5), F24
+	JMP   partdone2
 
-partless6:
-	TBZ    $1, R8, partone6
-	VLD1.P 8(R9), V16.D[0]
-	TBZ    $0, R8, partdone6
-	VLD1   (R9), V16.S[2]
-	JMP    partdone6
+partless2:
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V24.S[2]
+	JMP    partdone2
 
-partone6:
-	TBZ  $0, R8, partdone6
-	VLD1 (R9), V16.S[0]
+partone2:
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V24.S[0]
 
-partdone6:
+partdone2:
 	SUBS  $4, R8, R9
 	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V17.B16
+	VMOVI $0, V25.B16
 	ADD   $32, R5, R10
 	CMP   $4, R9
-	BLT   partless7
-	FMOVQ 32(R5), F17
-	JMP   partdone7
+	BLT   partless3
+	FMOVQ 32(R5), F25
+	JMP   partdone3
 
-partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V17.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V17.S[2]
-	JMP    partdone7
+partless3:
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V25.S[2]
+	JMP    partdone3
 
-partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V17.S[0]
+partone3:
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V25.S[0]
 
-partdone7:
+partdone3:
 	SUBS  $4, R9, R10
 	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V18.B16
+	VMOVI $0, V26.B16
 	ADD   $48, R5, R11
 	CMP   $4, R10
-	BLT   partless8
-	FMOVQ 48(R5), F18
-	JMP   partdone8
+	BLT   partless4
+	FMOVQ 48(R5), F26
+	JMP   partdone4
 
-partless8:
-	TBZ    $1, R10, partone8
-	VLD1.P 8(R11), V18.D[0]
-	TBZ    $0, R10, partdone8
-	VLD1   (R11), V18.S[2]
-	JMP    partdone8
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V26.S[2]
+	JMP    partdone4
 
-partone8:
-	TBZ  $0, R10, partdone8
-	VLD1 (R11), V18.S[0]
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V26.S[0]
 
-partdone8:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+partdone4:
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
+	CMP  $32, R6
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
 	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
 	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R7, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R8, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	SUB   $32, R6, R6
+	CMP   $32, R6
+	BGE   sum_others_block
 
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R7
-	CBNZ  R7, slow
-	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ (R6), F16
-	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ F15, (R6)
-	FMOVQ 16(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 16(R6)
-	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 32(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 32(R6)
-	FMOVQ 48(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 48(R6)
-	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ 64(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 64(R6)
-	FMOVQ 80(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 80(R6)
-	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ 96(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 96(R6)
-	FMOVQ 112(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 112(R6)
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	SUB   $128, R3, R3
-	SUB   $128, R2, R2
-	CMP   $1, R2
-	BGE   sum_block
-	RET
-
-slow:
-	MOVD slow+32(FP), R0
-	MOVD (R0), R1
-	ADD  $1, R1, R1
-	MOVD R1, (R0)
-	RET
-
-// func softmaxPartNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
-TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 32(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 64(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 1136(R0), F9
-	MOVD  n+16(FP), R2
-	MOVD  label+24(FP), R3
-	MOVD  logits+8(FP), R3
-	VMOVI $0, V10.B16
-	MOVD  total+0(FP), R5
-	FMOVQ (R5), F11
-	FMOVQ 16(R5), F12
-	FMOVQ 32(R5), F13
-	FMOVQ 48(R5), F14
-	FMOVQ 64(R5), F15
-	FMOVQ 80(R5), F16
-	FMOVQ 96(R5), F17
-	FMOVQ 112(R5), F18
-	CMP   $32, R2
-	BLT   rest
-
-pair:
-	FMOVQ (R3), F19
-	FMOVQ 16(R3), F20
-	FMOVQ 32(R3), F21
-	FMOVQ 48(R3), F22
+sum_others_rest:
+	CMP   $1, R6
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R6
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
 	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
 	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
 	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
@@ -17913,390 +18487,94 @@ pair:
 	VSHL  $21, V22.S4, V22.S4
 	VADD  V22.S4, V24.S4, V22.S4
 	VFMLA V23.S4, V22.S4, V22.S4
-	FMOVQ 64(R3), F23
-	FMOVQ 80(R3), F24
-	FMOVQ 96(R3), F25
-	FMOVQ 112(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+	ADD   $64, R5, R5
+	SUB   $16, R6, R6
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
-	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
-	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
-	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
-	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
-	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
-	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
-	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
-	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
-	ADD   $128, R3, R3
-	SUB   $32, R2, R2
-	CMP   $32, R2
-	BGE   pair
-
-rest:
-	VMOVI $0, V19.B16
-	VMOVI $0, V20.B16
-	VMOVI $0, V21.B16
-	VMOVI $0, V22.B16
-	CMP   $16, R2
-	BLT   last_part
-
-last_tile:
-	FMOVQ (R3), F23
-	FMOVQ 16(R3), F24
-	FMOVQ 32(R3), F25
-	FMOVQ 48(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	ADD   $64, R3, R3
-	SUB   $16, R2, R2
-	CMP   $16, R2
-	BGE   last_tile
-
-last_part:
-	CMP   $1, R2
-	BLT   last_done
+sum_others_part:
+	CMP   $1, R6
+	BLT   sum_others_done
 	VMOVI $0, V23.B16
-	ADD   $0, R3, R6
-	CMP   $4, R2
-	BLT   partless1
-	FMOVQ (R3), F23
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R6), V23.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R6), V23.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R6), V23.S[0]
-
-partdone1:
-	SUBS  $4, R2, R6
-	CSEL  LT, ZR, R6, R6
-	VMOVI $0, V24.B16
-	ADD   $16, R3, R7
+	ADD   $0, R5, R7
 	CMP   $4, R6
-	BLT   partless2
-	FMOVQ 16(R3), F24
-	JMP   partdone2
+	BLT   partless5
+	FMOVQ (R5), F23
+	JMP   partdone5
 
-partless2:
-	TBZ    $1, R6, partone2
-	VLD1.P 8(R7), V24.D[0]
-	TBZ    $0, R6, partdone2
-	VLD1   (R7), V24.S[2]
-	JMP    partdone2
+partless5:
+	TBZ    $1, R6, partone5
+	VLD1.P 8(R7), V23.D[0]
+	TBZ    $0, R6, partdone5
+	VLD1   (R7), V23.S[2]
+	JMP    partdone5
 
-partone2:
-	TBZ  $0, R6, partdone2
-	VLD1 (R7), V24.S[0]
+partone5:
+	TBZ  $0, R6, partdone5
+	VLD1 (R7), V23.S[0]
 
-partdone2:
+partdone5:
 	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
-	VMOVI $0, V25.B16
-	ADD   $32, R3, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R8
 	CMP   $4, R7
-	BLT   partless3
-	FMOVQ 32(R3), F25
-	JMP   partdone3
+	BLT   partless6
+	FMOVQ 16(R5), F24
+	JMP   partdone6
 
-partless3:
-	TBZ    $1, R7, partone3
-	VLD1.P 8(R8), V25.D[0]
-	TBZ    $0, R7, partdone3
-	VLD1   (R8), V25.S[2]
-	JMP    partdone3
+partless6:
+	TBZ    $1, R7, partone6
+	VLD1.P 8(R8), V24.D[0]
+	TBZ    $0, R7, partdone6
+	VLD1   (R8), V24.S[2]
+	JMP    partdone6
 
-partone3:
-	TBZ  $0, R7, partdone3
-	VLD1 (R8), V25.S[0]
+partone6:
+	TBZ  $0, R7, partdone6
+	VLD1 (R8), V24.S[0]
 
-partdone3:
+partdone6:
 	SUBS  $4, R7, R8
 	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V26.B16
-	ADD   $48, R3, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R9
 	CMP   $4, R8
-	BLT   partless4
-	FMOVQ 48(R3), F26
-	JMP   partdone4
+	BLT   partless7
+	FMOVQ 32(R5), F25
+	JMP   partdone7
 
-partless4:
-	TBZ    $1, R8, partone4
-	VLD1.P 8(R9), V26.D[0]
-	TBZ    $0, R8, partdone4
-	VLD1   (R9), V26.S[2]
-	JMP    partdone4
+partless7:
+	TBZ    $1, R8, partone7
+	VLD1.P 8(R9), V25.D[0]
+	TBZ    $0, R8, partdone7
+	VLD1   (R9), V25.S[2]
+	JMP    partdone7
 
-partone4:
-	TBZ  $0, R8, partdone4
-	VLD1 (R9), V26.S[0]
+partone7:
+	TBZ  $0, R8, partdone7
+	VLD1 (R9), V25.S[0]
 
-partdone4:
+partdone7:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R10
+	CMP   $4, R9
+	BLT   partless8
+	FMOVQ 48(R5), F26
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V26.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V26.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V26.S[0]
+
+partdone8:
 	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
 	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
 	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
@@ -18334,7 +18612,7 @@ partdone4:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V27.S4, V23.S4
 	VFMLA V29.S4, V23.S4, V23.S4
-	VDUP  R2, V27.S4
+	VDUP  R6, V27.S4
 	FMOVQ 336(R1), F28
 	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
 	VAND  V27.B16, V23.B16, V23.B16
@@ -18368,7 +18646,7 @@ partdone4:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V24.S4, V23.S4
 	VFMLA V28.S4, V23.S4, V23.S4
-	VDUP  R6, V24.S4
+	VDUP  R7, V24.S4
 	FMOVQ 336(R1), F27
 	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
 	VAND  V24.B16, V23.B16, V23.B16
@@ -18402,75 +18680,85 @@ partdone4:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V24.S4, V23.S4
 	VFMLA V27.S4, V23.S4, V23.S4
-	VDUP  R7, V24.S4
+	VDUP  R8, V24.S4
 	FMOVQ 336(R1), F25
 	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
 	VAND  V24.B16, V23.B16, V23.B16
 	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d757 // fadd v23.4s, v26.4s, v0.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F0
-	VFMLA V1.S4, V23.S4, V0.S4
-	WORD  $0x4ea2d401 // fsub v1.4s, v0.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V1.S4, V23.S4
-	VFMLS V4.S4, V1.S4, V23.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F1
-	VFMLA V5.S4, V23.S4, V1.S4
-	FMOVQ 144(R0), F2
-	VFMLA V1.S4, V23.S4, V2.S4
-	FMOVQ 160(R0), F1
-	VFMLA V2.S4, V23.S4, V1.S4
-	FMOVQ 176(R0), F2
-	VFMLA V1.S4, V23.S4, V2.S4
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V0.B16], V1.B16
-	FMOVQ 192(R0), F3
-	VBIT  V7.B16, V1.B16, V3.B16
-	VTBL  V3.B16, [V8.B16], V1.B16
-	VSHL  $21, V0.S4, V0.S4
-	VADD  V0.S4, V1.S4, V0.S4
-	VFMLA V2.S4, V0.S4, V0.S4
-	VDUP  R8, V1.S4
-	FMOVQ 336(R1), F2
-	WORD  $0x4ea23421 // cmgt v1.4s, v1.4s, v2.4s
-	VAND  V1.B16, V0.B16, V0.B16
-	WORD  $0x4e20d6d6 // fadd v22.4s, v22.4s, v0.4s
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
-last_done:
-	WORD  $0x0e617a60 // fcvtl v0.2d, v19.2s
-	WORD  $0x4e617a61 // fcvtl2 v1.2d, v19.4s
-	WORD  $0x4e60d56b // fadd v11.2d, v11.2d, v0.2d
-	WORD  $0x4e61d58c // fadd v12.2d, v12.2d, v1.2d
-	WORD  $0x0e617a80 // fcvtl v0.2d, v20.2s
-	WORD  $0x4e617a81 // fcvtl2 v1.2d, v20.4s
-	WORD  $0x4e60d5ad // fadd v13.2d, v13.2d, v0.2d
-	WORD  $0x4e61d5ce // fadd v14.2d, v14.2d, v1.2d
-	WORD  $0x0e617aa0 // fcvtl v0.2d, v21.2s
-	WORD  $0x4e617aa1 // fcvtl2 v1.2d, v21.4s
-	WORD  $0x4e60d5ef // fadd v15.2d, v15.2d, v0.2d
-	WORD  $0x4e61d610 // fadd v16.2d, v16.2d, v1.2d
-	WORD  $0x0e617ac0 // fcvtl v0.2d, v22.2s
-	WORD  $0x4e617ac1 // fcvtl2 v1.2d, v22.4s
-	WORD  $0x4e60d631 // fadd v17.2d, v17.2d, v0.2d
-	WORD  $0x4e61d652 // fadd v18.2d, v18.2d, v1.2d
+sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_others_added:
+sum_end:
+	SUB   $128, R3, R3
+	SUB   $128, R2, R2
+	CMP   $1, R2
+	BGE   sum_piece
+	MOVD  total+0(FP), R0
+	FMOVQ F11, (R0)
+	FMOVQ F12, 16(R0)
+	FMOVQ F13, 32(R0)
+	FMOVQ F14, 48(R0)
+	FMOVQ F15, 64(R0)
+	FMOVQ F16, 80(R0)
+	FMOVQ F17, 96(R0)
+	FMOVQ F18, 112(R0)
+
+	// any |z| > 40, but the target's?
 	WORD  $0x4ea93540 // cmgt v0.4s, v10.4s, v9.4s
 	WORD  $0x6ea0a400 // umaxp v0.4s, v0.4s, v0.4s
 	FMOVD F0, R0
 	CBNZ  R0, slow
-	FMOVQ F11, (R5)
-	FMOVQ F12, 16(R5)
-	FMOVQ F13, 32(R5)
-	FMOVQ F14, 48(R5)
-	FMOVQ F15, 64(R5)
-	FMOVQ F16, 80(R5)
-	FMOVQ F17, 96(R5)
-	FMOVQ F18, 112(R5)
 	RET
 
 slow:
@@ -18504,31 +18792,31 @@ TEXT ·partExpNEON(SB), NOSPLIT, $0-48
 	BLT   apart
 	CMP   $1, R6
 	BGE   apart
-	MOVD  R2, R6
-	MOVD  R3, R7
-	MOVD  R5, R8
+	MOVD  R5, R6
+	MOVD  R2, R7
+	MOVD  R3, R8
 
-look_block:
-	CMP  $0, R7
+look_piece:
+	CMP  $0, R8
 	BLT  look_others
-	CMP  $128, R7
+	CMP  $128, R8
 	BGE  look_others
 	MOVD $144, R9
-	CMP  R9, R7
-	CSEL HI, R9, R7, R9
+	CMP  R9, R8
+	CSEL HI, R9, R8, R9
 	MOVD $target<>+576(SB), R10
 	SUB  R9<<2, R10, R9
 	MOVD $128, R10
-	CMP  R10, R6
-	CSEL HI, R10, R6, R10
+	CMP  R10, R7
+	CSEL HI, R10, R7, R10
 	CMP  $16, R10
 	BLT  look_part
 
 look_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
 	FMOVQ (R9), F15
 	VAND  V15.B16, V11.B16, V11.B16
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
@@ -18541,7 +18829,7 @@ look_tile:
 	FMOVQ 48(R9), F11
 	VAND  V11.B16, V14.B16, V11.B16
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
+	ADD   $64, R6, R6
 	ADD   $64, R9, R9
 	SUB   $16, R10, R10
 	CMP   $16, R10
@@ -18551,10 +18839,10 @@ look_part:
 	CMP   $1, R10
 	BLT   look_done
 	VMOVI $0, V11.B16
-	ADD   $0, R8, R11
+	ADD   $0, R6, R11
 	CMP   $4, R10
 	BLT   partless1
-	FMOVQ (R8), F11
+	FMOVQ (R6), F11
 	JMP   partdone1
 
 partless1:
@@ -18572,10 +18860,10 @@ partdone1:
 	SUBS  $4, R10, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V12.B16
-	ADD   $16, R8, R11
+	ADD   $16, R6, R11
 	CMP   $4, R10
 	BLT   partless2
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R6), F12
 	JMP   partdone2
 
 partless2:
@@ -18593,10 +18881,10 @@ partdone2:
 	SUBS  $4, R10, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V13.B16
-	ADD   $32, R8, R11
+	ADD   $32, R6, R11
 	CMP   $4, R10
 	BLT   partless3
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R6), F13
 	JMP   partdone3
 
 partless3:
@@ -18614,10 +18902,10 @@ partdone3:
 	SUBS  $4, R10, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V14.B16
-	ADD   $48, R8, R11
+	ADD   $48, R6, R11
 	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R6), F14
 	JMP   partdone4
 
 partless4:
@@ -18650,16 +18938,16 @@ look_done:
 
 look_others:
 	MOVD $128, R9
-	CMP  R9, R6
-	CSEL HI, R9, R6, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
 	CMP  $16, R9
 	BLT  look_others_part
 
 look_others_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
 	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
@@ -18668,7 +18956,7 @@ look_others_tile:
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
+	ADD   $64, R6, R6
 	SUB   $16, R9, R9
 	CMP   $16, R9
 	BGE   look_others_tile
@@ -18677,10 +18965,10 @@ look_others_part:
 	CMP   $1, R9
 	BLT   look_others_done
 	VMOVI $0, V11.B16
-	ADD   $0, R8, R10
+	ADD   $0, R6, R10
 	CMP   $4, R9
 	BLT   partless5
-	FMOVQ (R8), F11
+	FMOVQ (R6), F11
 	JMP   partdone5
 
 partless5:
@@ -18698,10 +18986,10 @@ partdone5:
 	SUBS  $4, R9, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V12.B16
-	ADD   $16, R8, R10
+	ADD   $16, R6, R10
 	CMP   $4, R9
 	BLT   partless6
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R6), F12
 	JMP   partdone6
 
 partless6:
@@ -18719,10 +19007,10 @@ partdone6:
 	SUBS  $4, R9, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V13.B16
-	ADD   $32, R8, R10
+	ADD   $32, R6, R10
 	CMP   $4, R9
 	BLT   partless7
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R6), F13
 	JMP   partdone7
 
 partless7:
@@ -18740,10 +19028,10 @@ partdone7:
 	SUBS  $4, R9, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V14.B16
-	ADD   $48, R8, R10
+	ADD   $48, R6, R10
 	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R6), F14
 	JMP   partdone8
 
 partless8:
@@ -18769,10 +19057,10 @@ partdone8:
 
 look_others_done:
 look_end:
+	SUB $128, R8, R8
 	SUB $128, R7, R7
-	SUB $128, R6, R6
-	CMP $1, R6
-	BGE look_block
+	CMP $1, R7
+	BGE look_piece
 
 	// any |z| > 40, but the target's?
 	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
@@ -18782,904 +19070,1625 @@ look_end:
 
 apart:
 	MOVD  dst+0(FP), R6
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
 	MOVD  total+8(FP), R7
+	FMOVQ (R7), F11
+	FMOVQ 16(R7), F12
+	FMOVQ 32(R7), F13
+	FMOVQ 48(R7), F14
+	FMOVQ 64(R7), F15
+	FMOVQ 80(R7), F16
+	FMOVQ 96(R7), F17
+	FMOVQ 112(R7), F18
 
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R2
-	CSEL HI, R9, R2, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	FMOVQ F15, 16(R6)
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	FMOVQ F15, 32(R6)
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	FMOVQ F15, 48(R6)
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
-	BLT   partless9
-	FMOVQ (R5), F15
-	JMP   partdone9
-
-partless9:
-	TBZ    $1, R9, partone9
-	VLD1.P 8(R10), V15.D[0]
-	TBZ    $0, R9, partdone9
-	VLD1   (R10), V15.S[2]
-	JMP    partdone9
-
-partone9:
-	TBZ  $0, R9, partdone9
-	VLD1 (R10), V15.S[0]
-
-partdone9:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
-	BLT   partless10
-	FMOVQ 16(R5), F16
-	JMP   partdone10
-
-partless10:
-	TBZ    $1, R10, partone10
-	VLD1.P 8(R11), V16.D[0]
-	TBZ    $0, R10, partdone10
-	VLD1   (R11), V16.S[2]
-	JMP    partdone10
-
-partone10:
-	TBZ  $0, R10, partdone10
-	VLD1 (R11), V16.S[0]
-
-partdone10:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
-	BLT   partless11
-	FMOVQ 32(R5), F17
-	JMP   partdone11
-
-partless11:
-	TBZ    $1, R11, partone11
-	VLD1.P 8(R12), V17.D[0]
-	TBZ    $0, R11, partdone11
-	VLD1   (R12), V17.S[2]
-	JMP    partdone11
-
-partone11:
-	TBZ  $0, R11, partdone11
-	VLD1 (R12), V17.S[0]
-
-partdone11:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
-	BLT   partless12
-	FMOVQ 48(R5), F18
-	JMP   partdone12
-
-partless12:
-	TBZ    $1, R12, partone12
-	VLD1.P 8(R13), V18.D[0]
-	TBZ    $0, R12, partdone12
-	VLD1   (R13), V18.S[2]
-	JMP    partdone12
-
-partone12:
-	TBZ  $0, R12, partdone12
-	VLD1 (R13), V18.S[0]
-
-partdone12:
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R9, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R13
-	CMP   $4, R9
-	BLT   partless13
-	FMOVQ F15, (R6)
-	JMP   partdone13
-
-partless13:
-	TBZ    $1, R9, partone13
-	VST1.P V15.D[0], 8(R13)
-	TBZ    $0, R9, partdone13
-	VST1   V15.S[2], (R13)
-	JMP    partdone13
-
-partone13:
-	TBZ  $0, R9, partdone13
-	VST1 V15.S[0], (R13)
-
-partdone13:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $16, R6, R9
-	CMP   $4, R10
-	BLT   partless14
-	FMOVQ F15, 16(R6)
-	JMP   partdone14
-
-partless14:
-	TBZ    $1, R10, partone14
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R10, partdone14
-	VST1   V15.S[2], (R9)
-	JMP    partdone14
-
-partone14:
-	TBZ  $0, R10, partdone14
-	VST1 V15.S[0], (R9)
-
-partdone14:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $32, R6, R9
-	CMP   $4, R11
-	BLT   partless15
-	FMOVQ F15, 32(R6)
-	JMP   partdone15
-
-partless15:
-	TBZ    $1, R11, partone15
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R11, partdone15
-	VST1   V15.S[2], (R9)
-	JMP    partdone15
-
-partone15:
-	TBZ  $0, R11, partdone15
-	VST1 V15.S[0], (R9)
-
-partdone15:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R12, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R12
-	BLT   partless16
-	FMOVQ F15, 48(R6)
-	JMP   partdone16
-
-partless16:
-	TBZ    $1, R12, partone16
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R12, partdone16
-	VST1   V15.S[2], (R8)
-	JMP    partdone16
-
-partone16:
-	TBZ  $0, R12, partdone16
-	VST1 V15.S[0], (R8)
-
-partdone16:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
 	MOVD $128, R8
 	CMP  R8, R2
 	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_others_part
+	CMP  $32, R8
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ F26, 48(R6)
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R7), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R7), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R7), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
 	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
 	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ F16, 16(R6)
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ F17, 32(R6)
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	FMOVQ F18, 48(R6)
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R7, R7
+	ADD   $128, R6, R6
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
+
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 48(R6)
 	ADD   $64, R5, R5
+	ADD   $64, R7, R7
 	ADD   $64, R6, R6
 	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_others_tile
 
-sum_others_part:
+sum_part:
 	CMP   $1, R8
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
+	BLT   sum_done
+	VMOVI $0, V23.B16
 	ADD   $0, R5, R9
 	CMP   $4, R8
+	BLT   partless9
+	FMOVQ (R5), F23
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R8, partone9
+	VLD1.P 8(R9), V23.D[0]
+	TBZ    $0, R8, partdone9
+	VLD1   (R9), V23.S[2]
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R8, partdone9
+	VLD1 (R9), V23.S[0]
+
+partdone9:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless10
+	FMOVQ 16(R5), F24
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R9, partone10
+	VLD1.P 8(R10), V24.D[0]
+	TBZ    $0, R9, partdone10
+	VLD1   (R10), V24.S[2]
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R9, partdone10
+	VLD1 (R10), V24.S[0]
+
+partdone10:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless11
+	FMOVQ 32(R5), F25
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R10, partone11
+	VLD1.P 8(R11), V25.D[0]
+	TBZ    $0, R10, partdone11
+	VLD1   (R11), V25.S[2]
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R10, partdone11
+	VLD1 (R11), V25.S[0]
+
+partdone11:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless12
+	FMOVQ 48(R5), F26
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R11, partone12
+	VLD1.P 8(R12), V26.D[0]
+	TBZ    $0, R11, partdone12
+	VLD1   (R12), V26.S[2]
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R11, partdone12
+	VLD1 (R12), V26.S[0]
+
+partdone12:
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R8, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R12
+	CMP   $4, R8
+	BLT   partless13
+	FMOVQ F23, (R6)
+	JMP   partdone13
+
+partless13:
+	TBZ    $1, R8, partone13
+	VST1.P V23.D[0], 8(R12)
+	TBZ    $0, R8, partdone13
+	VST1   V23.S[2], (R12)
+	JMP    partdone13
+
+partone13:
+	TBZ  $0, R8, partdone13
+	VST1 V23.S[0], (R12)
+
+partdone13:
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R8
+	CMP   $4, R9
+	BLT   partless14
+	FMOVQ F23, 16(R6)
+	JMP   partdone14
+
+partless14:
+	TBZ    $1, R9, partone14
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R9, partdone14
+	VST1   V23.S[2], (R8)
+	JMP    partdone14
+
+partone14:
+	TBZ  $0, R9, partdone14
+	VST1 V23.S[0], (R8)
+
+partdone14:
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R8
+	CMP   $4, R10
+	BLT   partless15
+	FMOVQ F23, 32(R6)
+	JMP   partdone15
+
+partless15:
+	TBZ    $1, R10, partone15
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R10, partdone15
+	VST1   V23.S[2], (R8)
+	JMP    partdone15
+
+partone15:
+	TBZ  $0, R10, partdone15
+	VST1 V23.S[0], (R8)
+
+partdone15:
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R11, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R11
+	BLT   partless16
+	FMOVQ F23, 48(R6)
+	JMP   partdone16
+
+partless16:
+	TBZ    $1, R11, partone16
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R11, partdone16
+	VST1   V23.S[2], (R7)
+	JMP    partdone16
+
+partone16:
+	TBZ  $0, R11, partdone16
+	VST1 V23.S[0], (R7)
+
+partdone16:
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	CMP  $32, R7
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ F26, 48(R6)
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_others_block
+
+sum_others_rest:
+	CMP   $1, R7
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V24.S4, V19.S4
+	VFMLA V23.S4, V19.S4, V19.S4
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V24.S4, V21.S4
+	VFMLA V23.S4, V21.S4, V21.S4
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V24.S4, V22.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R6)
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_others_part:
+	CMP   $1, R7
+	BLT   sum_others_done
+	VMOVI $0, V23.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
 	BLT   partless17
-	FMOVQ (R5), F15
+	FMOVQ (R5), F23
 	JMP   partdone17
 
 partless17:
-	TBZ    $1, R8, partone17
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone17
-	VLD1   (R9), V15.S[2]
+	TBZ    $1, R7, partone17
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone17
+	VLD1   (R8), V23.S[2]
 	JMP    partdone17
 
 partone17:
-	TBZ  $0, R8, partdone17
-	VLD1 (R9), V15.S[0]
+	TBZ  $0, R7, partdone17
+	VLD1 (R8), V23.S[0]
 
 partdone17:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
 	BLT   partless18
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R5), F24
 	JMP   partdone18
 
 partless18:
-	TBZ    $1, R9, partone18
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone18
-	VLD1   (R10), V16.S[2]
+	TBZ    $1, R8, partone18
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone18
+	VLD1   (R9), V24.S[2]
 	JMP    partdone18
 
 partone18:
-	TBZ  $0, R9, partdone18
-	VLD1 (R10), V16.S[0]
+	TBZ  $0, R8, partdone18
+	VLD1 (R9), V24.S[0]
 
 partdone18:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
 	BLT   partless19
-	FMOVQ 32(R5), F17
+	FMOVQ 32(R5), F25
 	JMP   partdone19
 
 partless19:
-	TBZ    $1, R10, partone19
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone19
-	VLD1   (R11), V17.S[2]
+	TBZ    $1, R9, partone19
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone19
+	VLD1   (R10), V25.S[2]
 	JMP    partdone19
 
 partone19:
-	TBZ  $0, R10, partdone19
-	VLD1 (R11), V17.S[0]
+	TBZ  $0, R9, partdone19
+	VLD1 (R10), V25.S[0]
 
 partdone19:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
 	BLT   partless20
-	FMOVQ 48(R5), F18
+	FMOVQ 48(R5), F26
 	JMP   partdone20
 
 partless20:
-	TBZ    $1, R11, partone20
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone20
-	VLD1   (R12), V18.S[2]
+	TBZ    $1, R10, partone20
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone20
+	VLD1   (R11), V26.S[2]
 	JMP    partdone20
 
 partone20:
-	TBZ  $0, R11, partdone20
-	VLD1 (R12), V18.S[0]
+	TBZ  $0, R10, partdone20
+	VLD1 (R11), V26.S[0]
 
 partdone20:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R12
-	CMP   $4, R8
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R11
+	CMP   $4, R7
 	BLT   partless21
-	FMOVQ F15, (R6)
+	FMOVQ F23, (R6)
 	JMP   partdone21
 
 partless21:
-	TBZ    $1, R8, partone21
-	VST1.P V15.D[0], 8(R12)
-	TBZ    $0, R8, partdone21
-	VST1   V15.S[2], (R12)
+	TBZ    $1, R7, partone21
+	VST1.P V23.D[0], 8(R11)
+	TBZ    $0, R7, partdone21
+	VST1   V23.S[2], (R11)
 	JMP    partdone21
 
 partone21:
-	TBZ  $0, R8, partdone21
-	VST1 V15.S[0], (R12)
+	TBZ  $0, R7, partdone21
+	VST1 V23.S[0], (R11)
 
 partdone21:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	ADD   $16, R6, R8
-	CMP   $4, R9
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R7
+	CMP   $4, R8
 	BLT   partless22
-	FMOVQ F15, 16(R6)
+	FMOVQ F23, 16(R6)
 	JMP   partdone22
 
 partless22:
-	TBZ    $1, R9, partone22
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R9, partdone22
-	VST1   V15.S[2], (R8)
+	TBZ    $1, R8, partone22
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R8, partdone22
+	VST1   V23.S[2], (R7)
 	JMP    partdone22
 
 partone22:
-	TBZ  $0, R9, partdone22
-	VST1 V15.S[0], (R8)
+	TBZ  $0, R8, partdone22
+	VST1 V23.S[0], (R7)
 
 partdone22:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	ADD   $32, R6, R8
-	CMP   $4, R10
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R7
+	CMP   $4, R9
 	BLT   partless23
-	FMOVQ F15, 32(R6)
+	FMOVQ F23, 32(R6)
 	JMP   partdone23
 
 partless23:
-	TBZ    $1, R10, partone23
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R10, partdone23
-	VST1   V15.S[2], (R8)
+	TBZ    $1, R9, partone23
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R9, partdone23
+	VST1   V23.S[2], (R7)
 	JMP    partdone23
 
 partone23:
-	TBZ  $0, R10, partdone23
-	VST1 V15.S[0], (R8)
+	TBZ  $0, R9, partdone23
+	VST1 V23.S[0], (R7)
 
 partdone23:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R11, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R11
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R10
 	BLT   partless24
-	FMOVQ F15, 48(R6)
+	FMOVQ F23, 48(R6)
 	JMP   partdone24
 
 partless24:
-	TBZ    $1, R11, partone24
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R11, partdone24
-	VST1   V15.S[2], (R8)
+	TBZ    $1, R10, partone24
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R10, partdone24
+	VST1   V23.S[2], (R7)
 	JMP    partdone24
 
 partone24:
-	TBZ  $0, R11, partdone24
-	VST1 V15.S[0], (R8)
+	TBZ  $0, R10, partdone24
+	VST1 V23.S[0], (R7)
 
 partdone24:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
 sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_others_added:
 sum_end:
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R8
-	CBNZ  R8, slow
-	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ (R7), F16
-	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ F15, (R7)
-	FMOVQ 16(R7), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 16(R7)
-	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 32(R7), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 32(R7)
-	FMOVQ 48(R7), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 48(R7)
-	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ 64(R7), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 64(R7)
-	FMOVQ 80(R7), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 80(R7)
-	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ 96(R7), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 96(R7)
-	FMOVQ 112(R7), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 112(R7)
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
 	SUB   $128, R3, R3
 	SUB   $128, R2, R2
 	CMP   $1, R2
-	BGE   sum_block
+	BGE   sum_piece
+	MOVD  total+8(FP), R0
+	FMOVQ F11, (R0)
+	FMOVQ F12, 16(R0)
+	FMOVQ F13, 32(R0)
+	FMOVQ F14, 48(R0)
+	FMOVQ F15, 64(R0)
+	FMOVQ F16, 80(R0)
+	FMOVQ F17, 96(R0)
+	FMOVQ F18, 112(R0)
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea93540 // cmgt v0.4s, v10.4s, v9.4s
+	WORD  $0x6ea0a400 // umaxp v0.4s, v0.4s, v0.4s
+	FMOVD F0, R0
+	CBNZ  R0, slow
 	RET
 
 slow:
@@ -19710,28 +20719,28 @@ row:
 	MOVD  sums+0(FP), R1
 	FMOVS 256(R1), F1
 	VDUP  V1.S[0], V9.S4
-	MOVD  classes+32(FP), R1
-	MOVD  labels+16(FP), R2
-	MOVW  (R2), R2
-	MOVD  logits+8(FP), R3
+	MOVD  logits+8(FP), R1
+	MOVD  classes+32(FP), R2
+	MOVD  labels+16(FP), R3
+	MOVW  (R3), R3
 
-most_block:
+most_piece:
 	MOVD $144, R5
-	CMP  R5, R2
-	CSEL HI, R5, R2, R5
+	CMP  R5, R3
+	CSEL HI, R5, R3, R5
 	MOVD $target<>+576(SB), R6
 	SUB  R5<<2, R6, R5
 	MOVD $128, R6
-	CMP  R6, R1
-	CSEL HI, R6, R1, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
 	CMP  $16, R6
 	BLT  most_part
 
 most_tile:
-	FMOVQ (R3), F1
-	FMOVQ 16(R3), F5
-	FMOVQ 32(R3), F6
-	FMOVQ 48(R3), F7
+	FMOVQ (R1), F1
+	FMOVQ 16(R1), F5
+	FMOVQ 32(R1), F6
+	FMOVQ 48(R1), F7
 	FMOVQ (R5), F8
 	WORD  $0x4e681c08 // bic v8.16b, v0.16b, v8.16b
 	VORR  V8.B16, V1.B16, V1.B16
@@ -19752,7 +20761,7 @@ most_tile:
 	VORR  V1.B16, V7.B16, V1.B16
 	WORD  $0x6ea9e425 // fcmgt v5.4s, v1.4s, v9.4s
 	VBIT  V5.B16, V1.B16, V9.B16
-	ADD   $64, R3, R3
+	ADD   $64, R1, R1
 	ADD   $64, R5, R5
 	SUB   $16, R6, R6
 	CMP   $16, R6
@@ -19762,10 +20771,10 @@ most_part:
 	CMP   $1, R6
 	BLT   most_done
 	FMOVQ 368(R0), F1
-	ADD   $0, R3, R7
+	ADD   $0, R1, R7
 	CMP   $4, R6
 	BLT   partless1
-	FMOVQ (R3), F1
+	FMOVQ (R1), F1
 	JMP   partdone1
 
 partless1:
@@ -19783,10 +20792,10 @@ partdone1:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
 	FMOVQ 368(R0), F5
-	ADD   $16, R3, R7
+	ADD   $16, R1, R7
 	CMP   $4, R6
 	BLT   partless2
-	FMOVQ 16(R3), F5
+	FMOVQ 16(R1), F5
 	JMP   partdone2
 
 partless2:
@@ -19804,10 +20813,10 @@ partdone2:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
 	FMOVQ 368(R0), F6
-	ADD   $32, R3, R7
+	ADD   $32, R1, R7
 	CMP   $4, R6
 	BLT   partless3
-	FMOVQ 32(R3), F6
+	FMOVQ 32(R1), F6
 	JMP   partdone3
 
 partless3:
@@ -19825,10 +20834,10 @@ partdone3:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
 	FMOVQ 368(R0), F7
-	ADD   $48, R3, R7
+	ADD   $48, R1, R7
 	CMP   $4, R6
 	BLT   partless4
-	FMOVQ 48(R3), F7
+	FMOVQ 48(R1), F7
 	JMP   partdone4
 
 partless4:
@@ -19865,10 +20874,10 @@ partdone4:
 	VBIT  V5.B16, V1.B16, V9.B16
 
 most_done:
+	SUB    $128, R3, R3
 	SUB    $128, R2, R2
-	SUB    $128, R1, R1
-	CMP    $1, R1
-	BGE    most_block
+	CMP    $1, R2
+	BGE    most_piece
 	WORD   $0x6ea2e461 // fcmgt v1.4s, v3.4s, v2.4s
 	VBIT   V1.B16, V3.B16, V2.B16
 	WORD   $0x6ea2e481 // fcmgt v1.4s, v4.4s, v2.4s
@@ -19904,7 +20913,7 @@ next:
 	RET
 
 // func rowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
-TEXT ·rowShiftedNEON(SB), NOSPLIT, $128-40
+TEXT ·rowShiftedNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 48(R0), F0
@@ -19916,8 +20925,6 @@ TEXT ·rowShiftedNEON(SB), NOSPLIT, $128-40
 	FMOVQ 1184(R0), F6
 	FMOVQ 1168(R0), F7
 	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
 
 row:
 	MOVD  sums+0(FP), R1
@@ -19930,487 +20937,689 @@ row:
 
 	// the shift and N
 	MOVD  sums+0(FP), R6
-	FMOVS 256(R6), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
-	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
-	VAND  V12.B16, V13.B16, V12.B16
-	VAND  V12.B16, V11.B16, V12.B16
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
-	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
-	FMOVQ 1200(R0), F13
-	VFMLA V0.S4, V11.S4, V13.S4
-	VSUB  V8.S4, V13.S4, V11.S4
+	FMOVS 256(R6), F9
+	VDUP  V9.S[0], V9.S4
+	WORD  $0x4ea0f92a // fabs v10.4s, v9.4s
+	WORD  $0x6ea4e54b // fcmgt v11.4s, v10.4s, v4.4s
+	WORD  $0x6eaae4aa // fcmgt v10.4s, v5.4s, v10.4s
+	VAND  V10.B16, V11.B16, V10.B16
+	VAND  V10.B16, V9.B16, V10.B16
+	WORD  $0x4eaad529 // fsub v9.4s, v9.4s, v10.4s
+	WORD  $0x4ea9f4c9 // fmin v9.4s, v6.4s, v9.4s
+	WORD  $0x4e29f4e9 // fmax v9.4s, v7.4s, v9.4s
+	FMOVQ 1200(R0), F11
+	VFMLA V0.S4, V9.S4, V11.S4
+	VSUB  V8.S4, V11.S4, V9.S4
 	MOVD  sums+0(FP), R6
-	FMOVS F11, 128(R6)
-	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVS F9, 128(R6)
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	FMOVQ 1232(R0), F11
+	WORD  $0x4eabd529 // fsub v9.4s, v9.4s, v11.4s
+	FMOVQ 1200(R0), F11
 	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
-	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD  $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
 	VMOVI $0, V15.B16
 	VMOVI $0, V16.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V18.B16
-	MOVD  $local-128(SP), R6
-	CMP   $129, R1
-	BLT   begin
-	VMOVI $0, V14.B16
-	FMOVQ F14, (R6)
-	FMOVQ F14, 16(R6)
-	FMOVQ F14, 32(R6)
-	FMOVQ F14, 48(R6)
-	FMOVQ F14, 64(R6)
-	FMOVQ F14, 80(R6)
-	FMOVQ F14, 96(R6)
-	FMOVQ F14, 112(R6)
+	VMOVI $0, V19.B16
 
-begin:
+sum_piece:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
+	MOVD $128, R7
+	CMP  R7, R1
+	CSEL HI, R7, R1, R7
+	CMP  $32, R7
+	BLT  sum_rest
+
 sum_block:
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R1
-	CSEL HI, R8, R1, R8
-	CMP  $16, R8
-	BLT  sum_part
+	FMOVQ 64(R5), F20
+	FMOVQ 80(R5), F21
+	FMOVQ 96(R5), F22
+	FMOVQ 112(R5), F23
+	FMOVQ (R5), F24
+	FMOVQ 16(R5), F25
+	FMOVQ 32(R5), F26
+	FMOVQ 48(R5), F27
+	FMOVQ (R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	FMOVQ 16(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V28.B16, V25.B16, V29.B16
+	WORD  $0x6ebde539 // fcmgt v25.4s, v9.4s, v29.4s
+	VBIT  V25.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V29.S4, V25.S4
+	WORD  $0x4eabd73e // fsub v30.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V28.B16, V25.B16, V25.B16
+	WORD  $0x6e39dff9 // fmul v25.4s, v31.4s, v25.4s
+	FMOVQ 32(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad75a // fsub v26.4s, v26.4s, v10.4s
+	VAND  V28.B16, V26.B16, V29.B16
+	WORD  $0x6ebde53a // fcmgt v26.4s, v9.4s, v29.4s
+	VBIT  V26.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V26.B16
+	VFMLA V0.S4, V29.S4, V26.S4
+	WORD  $0x4eabd75e // fsub v30.4s, v26.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V26.S4, V26.S4
+	VAND  V28.B16, V26.B16, V26.B16
+	WORD  $0x6e3adffa // fmul v26.4s, v31.4s, v26.4s
+	FMOVQ 48(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad77b // fsub v27.4s, v27.4s, v10.4s
+	VAND  V28.B16, V27.B16, V29.B16
+	WORD  $0x6ebde53b // fcmgt v27.4s, v9.4s, v29.4s
+	VBIT  V27.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V27.B16
+	VFMLA V0.S4, V29.S4, V27.S4
+	WORD  $0x4eabd77e // fsub v30.4s, v27.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V27.S4, V27.S4
+	VAND  V28.B16, V27.B16, V27.B16
+	WORD  $0x6e3bdffb // fmul v27.4s, v31.4s, v27.4s
+	FMOVQ 64(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V28.B16, V20.B16, V29.B16
+	WORD  $0x6ebde534 // fcmgt v20.4s, v9.4s, v29.4s
+	VBIT  V20.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V29.S4, V20.S4
+	WORD  $0x4eabd69e // fsub v30.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V28.B16, V20.B16, V20.B16
+	WORD  $0x6e34dff4 // fmul v20.4s, v31.4s, v20.4s
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	FMOVQ 80(R6), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V28.B16
+	WORD  $0x6ebce535 // fcmgt v21.4s, v9.4s, v28.4s
+	VBIT  V21.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V28.S4, V21.S4
+	WORD  $0x4eabd6bd // fsub v29.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35dfd5 // fmul v21.4s, v30.4s, v21.4s
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	FMOVQ 96(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6dc // fsub v28.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V25.S4
+	VFMLS V2.S4, V28.S4, V25.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V25.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36dfb6 // fmul v22.4s, v29.4s, v22.4s
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	FMOVQ 112(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df97 // fmul v23.4s, v28.4s, v23.4s
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD  $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD  $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F19
-	FMOVQ 32(R5), F20
-	FMOVQ 48(R5), F21
-	FMOVQ (R7), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R7), F14
+sum_rest:
+	CMP   $1, R7
+	BLT   sum_added
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
 	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VFMLA V14.S4, V22.S4, V18.S4
+	VMOVI $0, V23.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F20
+	FMOVQ 16(R5), F21
+	FMOVQ 32(R5), F22
+	FMOVQ 48(R5), F23
+	FMOVQ (R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V24.B16, V20.B16, V25.B16
+	WORD  $0x6eb9e534 // fcmgt v20.4s, v9.4s, v25.4s
+	VBIT  V20.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V25.S4, V20.S4
+	WORD  $0x4eabd69a // fsub v26.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V24.B16, V20.B16, V20.B16
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	FMOVQ 16(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V25.B16
+	WORD  $0x6eb9e535 // fcmgt v21.4s, v9.4s, v25.4s
+	VBIT  V21.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V25.S4, V21.S4
+	WORD  $0x4eabd6ba // fsub v26.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	FMOVQ 32(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6da // fsub v26.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36df76 // fmul v22.4s, v27.4s, v22.4s
+	FMOVQ 48(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df77 // fmul v23.4s, v27.4s, v23.4s
 	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
 
 sum_part:
-	CMP   $1, R8
+	CMP   $1, R7
 	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
+	VMOVI $0, V24.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F24
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V14.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V14.S[2]
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V24.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V24.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V14.S[0]
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V24.S[0]
 
 partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V19.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V25.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
 	BLT   partless2
-	FMOVQ 16(R5), F19
+	FMOVQ 16(R5), F25
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V19.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V19.S[2]
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V25.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V25.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V19.S[0]
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V25.S[0]
 
 partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V20.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V26.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
 	BLT   partless3
-	FMOVQ 32(R5), F20
+	FMOVQ 32(R5), F26
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V20.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V20.S[2]
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V26.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V26.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V20.S[0]
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V26.S[0]
 
 partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V21.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V27.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R5), F21
+	FMOVQ 48(R5), F27
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V21.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V21.S[2]
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V27.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V27.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V21.S[0]
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V27.S[0]
 
 partdone4:
-	FMOVQ (R7), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R8, V23.S4
-	FMOVQ 336(R2), F24
-	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
-	VAND  V23.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R8, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R7), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R9, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R9, V19.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R10, V20.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R10, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R11, V20.S4
-	FMOVQ 336(R2), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R11, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V22.S4, V18.S4
+	FMOVQ (R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R7, V29.S4
+	FMOVQ 336(R2), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R7, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	WORD  $0x4e38d694 // fadd v20.4s, v20.4s, v24.4s
+	FMOVQ 16(R6), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R8, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V25.B16, V28.B16
+	WORD  $0x6ebce539 // fcmgt v25.4s, v9.4s, v28.4s
+	VBIT  V25.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V28.S4, V25.S4
+	WORD  $0x4eabd73d // fsub v29.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R8, V25.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc3739 // cmgt v25.4s, v25.4s, v28.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfd8 // fmul v24.4s, v30.4s, v24.4s
+	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
+	FMOVQ 32(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad759 // fsub v25.4s, v26.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R9, V26.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc375a // cmgt v26.4s, v26.4s, v28.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73c // fsub v28.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V26.S4
+	VFMLS V2.S4, V28.S4, V26.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V26.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R9, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfb8 // fmul v24.4s, v29.4s, v24.4s
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	FMOVQ 48(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad779 // fsub v25.4s, v27.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R10, V26.S4
+	FMOVQ 336(R2), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73b // fsub v27.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V27.S4, V26.S4
+	VFMLS V2.S4, V27.S4, V26.S4
+	FMOVQ 1264(R0), F27
+	VFMLA V3.S4, V26.S4, V27.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 1296(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 224(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R10, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38df98 // fmul v24.4s, v28.4s, v24.4s
+	WORD  $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
 
 sum_done:
-	MOVD   classes+32(FP), R7
-	CMP    $129, R7
-	BLT    only
-	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
-	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ  (R6), F19
-	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
-	FMOVQ  F14, (R6)
-	FMOVQ  16(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 16(R6)
-	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
-	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
-	FMOVQ  32(R6), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 32(R6)
-	FMOVQ  48(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 48(R6)
-	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
-	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
-	FMOVQ  64(R6), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 64(R6)
-	FMOVQ  80(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 80(R6)
-	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
-	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
-	FMOVQ  96(R6), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 96(R6)
-	FMOVQ  112(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 112(R6)
-	VMOVI  $0, V15.B16
-	VMOVI  $0, V16.B16
-	VMOVI  $0, V17.B16
-	VMOVI  $0, V18.B16
+	WORD $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+
+sum_added:
 	SUB    $128, R3, R3
 	SUB    $128, R1, R1
 	CMP    $1, R1
-	BGE    sum_block
-	FMOVQ  (R6), F11
-	FMOVQ  16(R6), F12
-	FMOVQ  32(R6), F13
-	FMOVQ  48(R6), F14
-	FMOVQ  64(R6), F15
-	FMOVQ  80(R6), F16
-	FMOVQ  96(R6), F17
-	FMOVQ  112(R6), F18
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	BGE    sum_piece
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
 	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
 	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
+	WORD   $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD   $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	WORD   $0x7e70d989 // faddp d9, v12.2d
+	FCVTDS F9, F9
 	MOVD   sums+0(FP), R1
-	FMOVS  F11, (R1)
-	JMP    summed
+	FMOVS  F9, (R1)
 
-only:
-	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
-	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
-	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
-	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
-	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
-	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
-	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
-	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+0(FP), R1
-	FMOVS  F11, (R1)
-
-summed:
 next:
 	MOVD sums+0(FP), R1
 	ADD  $4, R1, R1
@@ -20431,7 +21640,7 @@ next:
 	RET
 
 // func rowShiftedExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-TEXT ·rowShiftedExpNEON(SB), NOSPLIT, $128-48
+TEXT ·rowShiftedExpNEON(SB), NOSPLIT, $0-48
 	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 48(R0), F0
@@ -20443,8 +21652,6 @@ TEXT ·rowShiftedExpNEON(SB), NOSPLIT, $128-48
 	FMOVQ 1184(R0), F6
 	FMOVQ 1168(R0), F7
 	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
 
 row:
 	MOVD  sums+8(FP), R1
@@ -20457,1189 +21664,776 @@ row:
 
 	// the shift and N
 	MOVD  sums+8(FP), R6
-	FMOVS 256(R6), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
-	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
-	VAND  V12.B16, V13.B16, V12.B16
-	VAND  V12.B16, V11.B16, V12.B16
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
-	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
-	FMOVQ 1200(R0), F13
-	VFMLA V0.S4, V11.S4, V13.S4
-	VSUB  V8.S4, V13.S4, V11.S4
+	FMOVS 256(R6), F9
+	VDUP  V9.S[0], V9.S4
+	WORD  $0x4ea0f92a // fabs v10.4s, v9.4s
+	WORD  $0x6ea4e54b // fcmgt v11.4s, v10.4s, v4.4s
+	WORD  $0x6eaae4aa // fcmgt v10.4s, v5.4s, v10.4s
+	VAND  V10.B16, V11.B16, V10.B16
+	VAND  V10.B16, V9.B16, V10.B16
+	WORD  $0x4eaad529 // fsub v9.4s, v9.4s, v10.4s
+	WORD  $0x4ea9f4c9 // fmin v9.4s, v6.4s, v9.4s
+	WORD  $0x4e29f4e9 // fmax v9.4s, v7.4s, v9.4s
+	FMOVQ 1200(R0), F11
+	VFMLA V0.S4, V9.S4, V11.S4
+	VSUB  V8.S4, V11.S4, V9.S4
 	MOVD  sums+8(FP), R6
-	FMOVS F11, 128(R6)
-	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVS F9, 128(R6)
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	FMOVQ 1232(R0), F11
+	WORD  $0x4eabd529 // fsub v9.4s, v9.4s, v11.4s
+	FMOVQ 1200(R0), F11
 	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
-	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD  $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
 	MOVD  dst+0(FP), R6
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
 	VMOVI $0, V15.B16
 	VMOVI $0, V16.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V18.B16
-	MOVD  $local-128(SP), R7
-	CMP   $129, R1
-	BLT   begin
-	VMOVI $0, V14.B16
-	FMOVQ F14, (R7)
-	FMOVQ F14, 16(R7)
-	FMOVQ F14, 32(R7)
-	FMOVQ F14, 48(R7)
-	FMOVQ F14, 64(R7)
-	FMOVQ F14, 80(R7)
-	FMOVQ F14, 96(R7)
-	FMOVQ F14, 112(R7)
+	VMOVI $0, V19.B16
 
-begin:
+sum_piece:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $32, R8
+	BLT  sum_rest
+
 sum_block:
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R1
-	CSEL HI, R9, R1, R9
-	CMP  $16, R9
-	BLT  sum_part
+	FMOVQ 64(R5), F20
+	FMOVQ 80(R5), F21
+	FMOVQ 96(R5), F22
+	FMOVQ 112(R5), F23
+	FMOVQ (R5), F24
+	FMOVQ 16(R5), F25
+	FMOVQ 32(R5), F26
+	FMOVQ 48(R5), F27
+	FMOVQ (R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	FMOVQ F24, (R6)
+	FMOVQ 16(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V28.B16, V25.B16, V29.B16
+	WORD  $0x6ebde539 // fcmgt v25.4s, v9.4s, v29.4s
+	VBIT  V25.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V29.S4, V25.S4
+	WORD  $0x4eabd73e // fsub v30.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V28.B16, V25.B16, V25.B16
+	WORD  $0x6e39dff9 // fmul v25.4s, v31.4s, v25.4s
+	FMOVQ F25, 16(R6)
+	FMOVQ 32(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad75a // fsub v26.4s, v26.4s, v10.4s
+	VAND  V28.B16, V26.B16, V29.B16
+	WORD  $0x6ebde53a // fcmgt v26.4s, v9.4s, v29.4s
+	VBIT  V26.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V26.B16
+	VFMLA V0.S4, V29.S4, V26.S4
+	WORD  $0x4eabd75e // fsub v30.4s, v26.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V26.S4, V26.S4
+	VAND  V28.B16, V26.B16, V26.B16
+	WORD  $0x6e3adffa // fmul v26.4s, v31.4s, v26.4s
+	FMOVQ F26, 32(R6)
+	FMOVQ 48(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad77b // fsub v27.4s, v27.4s, v10.4s
+	VAND  V28.B16, V27.B16, V29.B16
+	WORD  $0x6ebde53b // fcmgt v27.4s, v9.4s, v29.4s
+	VBIT  V27.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V27.B16
+	VFMLA V0.S4, V29.S4, V27.S4
+	WORD  $0x4eabd77e // fsub v30.4s, v27.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V27.S4, V27.S4
+	VAND  V28.B16, V27.B16, V27.B16
+	WORD  $0x6e3bdffb // fmul v27.4s, v31.4s, v27.4s
+	FMOVQ F27, 48(R6)
+	FMOVQ 64(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V28.B16, V20.B16, V29.B16
+	WORD  $0x6ebde534 // fcmgt v20.4s, v9.4s, v29.4s
+	VBIT  V20.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V29.S4, V20.S4
+	WORD  $0x4eabd69e // fsub v30.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V28.B16, V20.B16, V20.B16
+	WORD  $0x6e34dff4 // fmul v20.4s, v31.4s, v20.4s
+	FMOVQ F20, 64(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	FMOVQ 80(R7), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V28.B16
+	WORD  $0x6ebce535 // fcmgt v21.4s, v9.4s, v28.4s
+	VBIT  V21.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V28.S4, V21.S4
+	WORD  $0x4eabd6bd // fsub v29.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35dfd5 // fmul v21.4s, v30.4s, v21.4s
+	FMOVQ F21, 80(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	FMOVQ 96(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6dc // fsub v28.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V25.S4
+	VFMLS V2.S4, V28.S4, V25.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V25.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36dfb6 // fmul v22.4s, v29.4s, v22.4s
+	FMOVQ F22, 96(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	FMOVQ 112(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df97 // fmul v23.4s, v28.4s, v23.4s
+	FMOVQ F23, 112(R6)
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD  $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD  $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	ADD   $128, R5, R5
+	ADD   $128, R7, R7
+	ADD   $128, R6, R6
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F19
-	FMOVQ 32(R5), F20
-	FMOVQ 48(R5), F21
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	FMOVQ F22, (R6)
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
 	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	FMOVQ F19, 16(R6)
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	FMOVQ F19, 32(R6)
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	FMOVQ F19, 48(R6)
-	VFMLA V14.S4, V22.S4, V18.S4
+	VMOVI $0, V23.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R5), F20
+	FMOVQ 16(R5), F21
+	FMOVQ 32(R5), F22
+	FMOVQ 48(R5), F23
+	FMOVQ (R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V24.B16, V20.B16, V25.B16
+	WORD  $0x6eb9e534 // fcmgt v20.4s, v9.4s, v25.4s
+	VBIT  V20.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V25.S4, V20.S4
+	WORD  $0x4eabd69a // fsub v26.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V24.B16, V20.B16, V20.B16
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	FMOVQ F20, (R6)
+	FMOVQ 16(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V25.B16
+	WORD  $0x6eb9e535 // fcmgt v21.4s, v9.4s, v25.4s
+	VBIT  V21.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V25.S4, V21.S4
+	WORD  $0x4eabd6ba // fsub v26.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	FMOVQ F21, 16(R6)
+	FMOVQ 32(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6da // fsub v26.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36df76 // fmul v22.4s, v27.4s, v22.4s
+	FMOVQ F22, 32(R6)
+	FMOVQ 48(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df77 // fmul v23.4s, v27.4s, v23.4s
+	FMOVQ F23, 48(R6)
 	ADD   $64, R5, R5
-	ADD   $64, R8, R8
+	ADD   $64, R7, R7
 	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
+	SUB   $16, R8, R8
 
 sum_part:
-	CMP   $1, R9
+	CMP   $1, R8
 	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
+	VMOVI $0, V24.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F24
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R9, partone1
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone1
-	VLD1   (R10), V14.S[2]
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V24.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R9, partdone1
-	VLD1 (R10), V14.S[0]
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V24.S[0]
 
 partdone1:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V19.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
 	BLT   partless2
-	FMOVQ 16(R5), F19
+	FMOVQ 16(R5), F25
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V19.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V19.S[2]
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V25.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V19.S[0]
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V25.S[0]
 
 partdone2:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V20.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V26.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
 	BLT   partless3
-	FMOVQ 32(R5), F20
+	FMOVQ 32(R5), F26
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R11, partone3
-	VLD1.P 8(R12), V20.D[0]
-	TBZ    $0, R11, partdone3
-	VLD1   (R12), V20.S[2]
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V26.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R11, partdone3
-	VLD1 (R12), V20.S[0]
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V26.S[0]
 
 partdone3:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V21.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V27.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
 	BLT   partless4
-	FMOVQ 48(R5), F21
+	FMOVQ 48(R5), F27
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R12, partone4
-	VLD1.P 8(R13), V21.D[0]
-	TBZ    $0, R12, partdone4
-	VLD1   (R13), V21.S[2]
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V27.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V27.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R12, partdone4
-	VLD1 (R13), V21.S[0]
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V27.S[0]
 
 partdone4:
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V23.S4
-	FMOVQ 336(R2), F24
-	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
-	VAND  V23.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	ADD   $0, R6, R13
-	CMP   $4, R9
+	FMOVQ (R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R8, V29.S4
+	FMOVQ 336(R2), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R8, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	ADD   $0, R6, R12
+	CMP   $4, R8
 	BLT   partless5
-	FMOVQ F22, (R6)
+	FMOVQ F24, (R6)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R9, partone5
-	VST1.P V22.D[0], 8(R13)
-	TBZ    $0, R9, partdone5
-	VST1   V22.S[2], (R13)
+	TBZ    $1, R8, partone5
+	VST1.P V24.D[0], 8(R12)
+	TBZ    $0, R8, partdone5
+	VST1   V24.S[2], (R12)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R9, partdone5
-	VST1 V22.S[0], (R13)
+	TBZ  $0, R8, partdone5
+	VST1 V24.S[0], (R12)
 
 partdone5:
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R10, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R10, V19.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	ADD   $16, R6, R9
-	CMP   $4, R10
+	WORD  $0x4e38d694 // fadd v20.4s, v20.4s, v24.4s
+	FMOVQ 16(R7), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R9, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V25.B16, V28.B16
+	WORD  $0x6ebce539 // fcmgt v25.4s, v9.4s, v28.4s
+	VBIT  V25.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V28.S4, V25.S4
+	WORD  $0x4eabd73d // fsub v29.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R9, V25.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc3739 // cmgt v25.4s, v25.4s, v28.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfd8 // fmul v24.4s, v30.4s, v24.4s
+	ADD   $16, R6, R8
+	CMP   $4, R9
 	BLT   partless6
-	FMOVQ F19, 16(R6)
+	FMOVQ F24, 16(R6)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R10, partone6
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R10, partdone6
-	VST1   V19.S[2], (R9)
+	TBZ    $1, R9, partone6
+	VST1.P V24.D[0], 8(R8)
+	TBZ    $0, R9, partdone6
+	VST1   V24.S[2], (R8)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R10, partdone6
-	VST1 V19.S[0], (R9)
+	TBZ  $0, R9, partdone6
+	VST1 V24.S[0], (R8)
 
 partdone6:
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R11, V20.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R11, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	ADD   $32, R6, R9
-	CMP   $4, R11
+	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
+	FMOVQ 32(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad759 // fsub v25.4s, v26.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R10, V26.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc375a // cmgt v26.4s, v26.4s, v28.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73c // fsub v28.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V26.S4
+	VFMLS V2.S4, V28.S4, V26.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V26.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R10, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfb8 // fmul v24.4s, v29.4s, v24.4s
+	ADD   $32, R6, R8
+	CMP   $4, R10
 	BLT   partless7
-	FMOVQ F19, 32(R6)
+	FMOVQ F24, 32(R6)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R11, partone7
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R11, partdone7
-	VST1   V19.S[2], (R9)
+	TBZ    $1, R10, partone7
+	VST1.P V24.D[0], 8(R8)
+	TBZ    $0, R10, partdone7
+	VST1   V24.S[2], (R8)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R11, partdone7
-	VST1 V19.S[0], (R9)
+	TBZ  $0, R10, partdone7
+	VST1 V24.S[0], (R8)
 
 partdone7:
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R12, V20.S4
-	FMOVQ 336(R2), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R12, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	ADD   $48, R6, R8
-	CMP   $4, R12
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	FMOVQ 48(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad779 // fsub v25.4s, v27.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R11, V26.S4
+	FMOVQ 336(R2), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73b // fsub v27.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V27.S4, V26.S4
+	VFMLS V2.S4, V27.S4, V26.S4
+	FMOVQ 1264(R0), F27
+	VFMLA V3.S4, V26.S4, V27.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 1296(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 224(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R11, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38df98 // fmul v24.4s, v28.4s, v24.4s
+	ADD   $48, R6, R7
+	CMP   $4, R11
 	BLT   partless8
-	FMOVQ F19, 48(R6)
+	FMOVQ F24, 48(R6)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R12, partone8
-	VST1.P V19.D[0], 8(R8)
-	TBZ    $0, R12, partdone8
-	VST1   V19.S[2], (R8)
+	TBZ    $1, R11, partone8
+	VST1.P V24.D[0], 8(R7)
+	TBZ    $0, R11, partdone8
+	VST1   V24.S[2], (R7)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R12, partdone8
-	VST1 V19.S[0], (R8)
+	TBZ  $0, R11, partdone8
+	VST1 V24.S[0], (R7)
 
 partdone8:
-	VFMLA V14.S4, V22.S4, V18.S4
+	WORD $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
 
 sum_done:
-	MOVD   classes+40(FP), R8
-	CMP    $129, R8
-	BLT    only
-	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
-	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ  (R7), F19
-	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
-	FMOVQ  F14, (R7)
-	FMOVQ  16(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 16(R7)
-	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
-	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
-	FMOVQ  32(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 32(R7)
-	FMOVQ  48(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 48(R7)
-	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
-	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
-	FMOVQ  64(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 64(R7)
-	FMOVQ  80(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 80(R7)
-	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
-	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
-	FMOVQ  96(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 96(R7)
-	FMOVQ  112(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 112(R7)
-	VMOVI  $0, V15.B16
-	VMOVI  $0, V16.B16
-	VMOVI  $0, V17.B16
-	VMOVI  $0, V18.B16
+	WORD $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+
+sum_added:
 	SUB    $128, R3, R3
 	SUB    $128, R1, R1
 	CMP    $1, R1
-	BGE    sum_block
-	FMOVQ  (R7), F11
-	FMOVQ  16(R7), F12
-	FMOVQ  32(R7), F13
-	FMOVQ  48(R7), F14
-	FMOVQ  64(R7), F15
-	FMOVQ  80(R7), F16
-	FMOVQ  96(R7), F17
-	FMOVQ  112(R7), F18
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	BGE    sum_piece
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
 	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
 	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
+	WORD   $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD   $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	WORD   $0x7e70d989 // faddp d9, v12.2d
+	FCVTDS F9, F9
 	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-	JMP    summed
+	FMOVS  F9, (R1)
 
-only:
-	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
-	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
-	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
-	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
-	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
-	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
-	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
-	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-
-summed:
-next:
-	MOVD sums+8(FP), R1
-	ADD  $4, R1, R1
-	MOVD R1, sums+8(FP)
-	MOVD labels+24(FP), R1
-	ADD  $4, R1, R1
-	MOVD R1, labels+24(FP)
-	MOVD classes+40(FP), R1
-	LSL  $2, R1, R1
-	MOVD dst+0(FP), R3
-	ADD  R1, R3, R3
-	MOVD R3, dst+0(FP)
-	MOVD logits+16(FP), R3
-	ADD  R1, R3, R3
-	MOVD R3, logits+16(FP)
-	MOVD rows+32(FP), R1
-	SUB  $1, R1, R1
-	MOVD R1, rows+32(FP)
-	MOVD rows+32(FP), R1
-	CBNZ R1, row
-	RET
-
-// func softmaxShiftedNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-TEXT ·softmaxShiftedNEON(SB), NOSPLIT, $128-48
-	MOVD  $tables<>+0(SB), R2
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 48(R0), F0
-	FMOVQ 80(R0), F1
-	FMOVQ 96(R0), F2
-	FMOVQ 1248(R0), F3
-	FMOVQ 1152(R0), F4
-	FMOVQ 384(R0), F5
-	FMOVQ 1184(R0), F6
-	FMOVQ 1168(R0), F7
-	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
-
-row:
-	MOVD  sums+8(FP), R1
-	MOVW  640(R1), R1
-	CBNZW R1, next
-	MOVD  classes+40(FP), R1
-	MOVD  labels+24(FP), R3
-	MOVW  (R3), R3
-	MOVD  logits+16(FP), R5
-
-	// the shift and N
-	MOVD  sums+8(FP), R6
-	FMOVS 256(R6), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
-	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
-	VAND  V12.B16, V13.B16, V12.B16
-	VAND  V12.B16, V11.B16, V12.B16
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
-	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
-	FMOVQ 1200(R0), F13
-	VFMLA V0.S4, V11.S4, V13.S4
-	VSUB  V8.S4, V13.S4, V11.S4
-	MOVD  sums+8(FP), R6
-	FMOVS F11, 128(R6)
-	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
-	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
-	MOVD  dst+0(FP), R6
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
-	MOVD  $local-128(SP), R7
-	CMP   $33, R1
-	BLT   begin
-	VMOVI $0, V14.B16
-	FMOVQ F14, (R7)
-	FMOVQ F14, 16(R7)
-	FMOVQ F14, 32(R7)
-	FMOVQ F14, 48(R7)
-	FMOVQ F14, 64(R7)
-	FMOVQ F14, 80(R7)
-	FMOVQ F14, 96(R7)
-	FMOVQ F14, 112(R7)
-
-begin:
-sum_block:
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $32, R9
-	CMP  R9, R1
-	CSEL HI, R9, R1, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F19
-	FMOVQ 32(R5), F20
-	FMOVQ 48(R5), F21
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	FMOVQ F22, (R6)
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	FMOVQ F19, 16(R6)
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	FMOVQ F19, 32(R6)
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	FMOVQ F19, 48(R6)
-	VFMLA V14.S4, V22.S4, V18.S4
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
-	BLT   partless1
-	FMOVQ (R5), F14
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R9, partone1
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone1
-	VLD1   (R10), V14.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R9, partdone1
-	VLD1 (R10), V14.S[0]
-
-partdone1:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V19.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
-	BLT   partless2
-	FMOVQ 16(R5), F19
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V19.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V19.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V19.S[0]
-
-partdone2:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V20.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
-	BLT   partless3
-	FMOVQ 32(R5), F20
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R11, partone3
-	VLD1.P 8(R12), V20.D[0]
-	TBZ    $0, R11, partdone3
-	VLD1   (R12), V20.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R11, partdone3
-	VLD1 (R12), V20.S[0]
-
-partdone3:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V21.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
-	BLT   partless4
-	FMOVQ 48(R5), F21
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R12, partone4
-	VLD1.P 8(R13), V21.D[0]
-	TBZ    $0, R12, partdone4
-	VLD1   (R13), V21.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R12, partdone4
-	VLD1 (R13), V21.S[0]
-
-partdone4:
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V23.S4
-	FMOVQ 336(R2), F24
-	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
-	VAND  V23.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	ADD   $0, R6, R13
-	CMP   $4, R9
-	BLT   partless5
-	FMOVQ F22, (R6)
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R9, partone5
-	VST1.P V22.D[0], 8(R13)
-	TBZ    $0, R9, partdone5
-	VST1   V22.S[2], (R13)
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R9, partdone5
-	VST1 V22.S[0], (R13)
-
-partdone5:
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R10, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R10, V19.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	ADD   $16, R6, R9
-	CMP   $4, R10
-	BLT   partless6
-	FMOVQ F19, 16(R6)
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R10, partone6
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R10, partdone6
-	VST1   V19.S[2], (R9)
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R10, partdone6
-	VST1 V19.S[0], (R9)
-
-partdone6:
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R11, V20.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R11, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	ADD   $32, R6, R9
-	CMP   $4, R11
-	BLT   partless7
-	FMOVQ F19, 32(R6)
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R11, partone7
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R11, partdone7
-	VST1   V19.S[2], (R9)
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R11, partdone7
-	VST1 V19.S[0], (R9)
-
-partdone7:
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R12, V20.S4
-	FMOVQ 336(R2), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R12, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	ADD   $48, R6, R8
-	CMP   $4, R12
-	BLT   partless8
-	FMOVQ F19, 48(R6)
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R12, partone8
-	VST1.P V19.D[0], 8(R8)
-	TBZ    $0, R12, partdone8
-	VST1   V19.S[2], (R8)
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R12, partdone8
-	VST1 V19.S[0], (R8)
-
-partdone8:
-	VFMLA V14.S4, V22.S4, V18.S4
-
-sum_done:
-	MOVD   classes+40(FP), R8
-	CMP    $33, R8
-	BLT    only
-	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
-	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ  (R7), F19
-	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
-	FMOVQ  F14, (R7)
-	FMOVQ  16(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 16(R7)
-	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
-	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
-	FMOVQ  32(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 32(R7)
-	FMOVQ  48(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 48(R7)
-	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
-	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
-	FMOVQ  64(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 64(R7)
-	FMOVQ  80(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 80(R7)
-	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
-	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
-	FMOVQ  96(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 96(R7)
-	FMOVQ  112(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 112(R7)
-	VMOVI  $0, V15.B16
-	VMOVI  $0, V16.B16
-	VMOVI  $0, V17.B16
-	VMOVI  $0, V18.B16
-	SUB    $32, R3, R3
-	SUB    $32, R1, R1
-	CMP    $1, R1
-	BGE    sum_block
-	FMOVQ  (R7), F11
-	FMOVQ  16(R7), F12
-	FMOVQ  32(R7), F13
-	FMOVQ  48(R7), F14
-	FMOVQ  64(R7), F15
-	FMOVQ  80(R7), F16
-	FMOVQ  96(R7), F17
-	FMOVQ  112(R7), F18
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-	JMP    summed
-
-only:
-	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
-	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
-	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
-	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
-	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
-	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
-	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
-	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-
-summed:
 next:
 	MOVD sums+8(FP), R1
 	ADD  $4, R1, R1
@@ -21702,856 +22496,666 @@ TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
 	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
 	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
 	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
 	MOVD  total+8(FP), R5
+	FMOVQ (R5), F7
+	FMOVQ 16(R5), F8
+	FMOVQ 32(R5), F9
+	FMOVQ 48(R5), F10
+	FMOVQ 64(R5), F11
+	FMOVQ 80(R5), F12
+	FMOVQ 96(R5), F13
+	FMOVQ 112(R5), F14
+
+sum_piece:
+	MOVD $144, R5
+	CMP  R5, R2
+	CSEL HI, R5, R2, R5
+	MOVD $target<>+576(SB), R7
+	SUB  R5<<2, R7, R5
+	MOVD $128, R7
+	CMP  R7, R1
+	CSEL HI, R7, R1, R7
+	CMP  $32, R7
+	BLT  sum_rest
 
 sum_block:
-	MOVD $144, R7
-	CMP  R7, R2
-	CSEL HI, R7, R2, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R1
-	CSEL HI, R8, R1, R8
-	CMP  $16, R8
-	BLT  sum_part
+	FMOVQ 64(R3), F15
+	FMOVQ 80(R3), F16
+	FMOVQ 96(R3), F17
+	FMOVQ 112(R3), F18
+	FMOVQ (R3), F19
+	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F21
+	FMOVQ 48(R3), F22
+	FMOVQ (R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	FMOVQ 16(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V23.B16, V20.B16, V24.B16
+	WORD  $0x6eb8e4b4 // fcmgt v20.4s, v5.4s, v24.4s
+	VBIT  V20.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V24.S4, V20.S4
+	WORD  $0x4ea6d699 // fsub v25.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x6e34df54 // fmul v20.4s, v26.4s, v20.4s
+	FMOVQ 32(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6b5 // fsub v21.4s, v21.4s, v4.4s
+	VAND  V23.B16, V21.B16, V24.B16
+	WORD  $0x6eb8e4b5 // fcmgt v21.4s, v5.4s, v24.4s
+	VBIT  V21.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V21.B16
+	VFMLA V0.S4, V24.S4, V21.S4
+	WORD  $0x4ea6d6b9 // fsub v25.4s, v21.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x6e35df55 // fmul v21.4s, v26.4s, v21.4s
+	FMOVQ 48(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6d6 // fsub v22.4s, v22.4s, v4.4s
+	VAND  V23.B16, V22.B16, V24.B16
+	WORD  $0x6eb8e4b6 // fcmgt v22.4s, v5.4s, v24.4s
+	VBIT  V22.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V22.B16
+	VFMLA V0.S4, V24.S4, V22.S4
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	FMOVQ 64(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V23.B16, V15.B16, V24.B16
+	WORD  $0x6eb8e4af // fcmgt v15.4s, v5.4s, v24.4s
+	VBIT  V15.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V24.S4, V15.S4
+	WORD  $0x4ea6d5f9 // fsub v25.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V23.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdf4f // fmul v15.4s, v26.4s, v15.4s
+	WORD  $0x4e2fd66f // fadd v15.4s, v19.4s, v15.4s
+	FMOVQ 80(R5), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V23.B16
+	WORD  $0x6eb7e4b0 // fcmgt v16.4s, v5.4s, v23.4s
+	VBIT  V16.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V23.S4, V16.S4
+	WORD  $0x4ea6d618 // fsub v24.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30df30 // fmul v16.4s, v25.4s, v16.4s
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	FMOVQ 96(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d637 // fsub v23.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V20.S4
+	VFMLS V2.S4, V23.S4, V20.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V20.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
+	WORD  $0x4e31d6b1 // fadd v17.4s, v21.4s, v17.4s
+	FMOVQ 112(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32def2 // fmul v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d6d2 // fadd v18.4s, v22.4s, v18.4s
+	WORD  $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD  $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD  $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD  $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD  $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD  $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD  $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD  $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD  $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	ADD   $128, R3, R3
+	ADD   $128, R5, R5
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R3), F7
-	FMOVQ 16(R3), F8
-	FMOVQ 32(R3), F9
-	FMOVQ 48(R3), F10
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
+sum_rest:
+	CMP   $1, R7
+	BLT   sum_added
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R3), F15
+	FMOVQ 16(R3), F16
+	FMOVQ 32(R3), F17
+	FMOVQ 48(R3), F18
+	FMOVQ (R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V19.B16, V15.B16, V20.B16
+	WORD  $0x6eb4e4af // fcmgt v15.4s, v5.4s, v20.4s
+	VBIT  V15.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V20.S4, V15.S4
+	WORD  $0x4ea6d5f5 // fsub v21.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdecf // fmul v15.4s, v22.4s, v15.4s
+	FMOVQ 16(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V20.B16
+	WORD  $0x6eb4e4b0 // fcmgt v16.4s, v5.4s, v20.4s
+	VBIT  V16.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V20.S4, V16.S4
+	WORD  $0x4ea6d615 // fsub v21.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
+	FMOVQ 32(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d635 // fsub v21.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	FMOVQ 48(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32ded2 // fmul v18.4s, v22.4s, v18.4s
 	ADD   $64, R3, R3
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
+	ADD   $64, R5, R5
+	SUB   $16, R7, R7
 
 sum_part:
-	CMP   $1, R8
+	CMP   $1, R7
 	BLT   sum_done
-	VMOVI $0, V7.B16
-	ADD   $0, R3, R9
-	CMP   $4, R8
+	VMOVI $0, V19.B16
+	ADD   $0, R3, R8
+	CMP   $4, R7
 	BLT   partless1
-	FMOVQ (R3), F7
+	FMOVQ (R3), F19
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V7.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V7.S[2]
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V19.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V19.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V7.S[0]
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V19.S[0]
 
 partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V8.B16
-	ADD   $16, R3, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V20.B16
+	ADD   $16, R3, R9
+	CMP   $4, R8
 	BLT   partless2
-	FMOVQ 16(R3), F8
+	FMOVQ 16(R3), F20
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V8.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V8.S[2]
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V20.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V20.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V8.S[0]
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V20.S[0]
 
 partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V9.B16
-	ADD   $32, R3, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V21.B16
+	ADD   $32, R3, R10
+	CMP   $4, R9
 	BLT   partless3
-	FMOVQ 32(R3), F9
+	FMOVQ 32(R3), F21
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V9.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V9.S[2]
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V21.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V21.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V9.S[0]
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V21.S[0]
 
 partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V10.B16
-	ADD   $48, R3, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V22.B16
+	ADD   $48, R3, R11
+	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R3), F10
+	FMOVQ 48(R3), F22
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V10.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V10.S[2]
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V22.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V22.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V10.S[0]
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V22.S[0]
 
 partdone4:
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V12.S4
-	FMOVQ 336(R6), F17
-	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
-	VAND  V12.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R9, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R9, V8.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R10, V9.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R10, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R11, V9.S4
-	FMOVQ 336(R6), F10
-	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R11, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
+	FMOVQ (R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R7, V24.S4
+	FMOVQ 336(R6), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R7, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
+	FMOVQ 16(R5), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R8, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x6eb7e4b4 // fcmgt v20.4s, v5.4s, v23.4s
+	VBIT  V20.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V23.S4, V20.S4
+	WORD  $0x4ea6d698 // fsub v24.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R8, V20.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb73694 // cmgt v20.4s, v20.4s, v23.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
+	FMOVQ 32(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6b4 // fsub v20.4s, v21.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R9, V21.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb736b5 // cmgt v21.4s, v21.4s, v23.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d697 // fsub v23.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V21.S4
+	VFMLS V2.S4, V23.S4, V21.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V21.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R9, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df13 // fmul v19.4s, v24.4s, v19.4s
+	WORD  $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	FMOVQ 48(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6d4 // fsub v20.4s, v22.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R10, V21.S4
+	FMOVQ 336(R6), F22
+	WORD  $0x4eb636b5 // cmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d696 // fsub v22.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V22.S4, V21.S4
+	VFMLS V2.S4, V22.S4, V21.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R10, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33def3 // fmul v19.4s, v23.4s, v19.4s
+	WORD  $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
 
 sum_done:
-	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
-	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
-	FMOVQ (R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, (R5)
-	FMOVQ 16(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 16(R5)
-	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
-	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
-	FMOVQ 32(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 32(R5)
-	FMOVQ 48(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 48(R5)
-	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
-	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
-	FMOVQ 64(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 64(R5)
-	FMOVQ 80(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 80(R5)
-	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
-	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
-	FMOVQ 96(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 96(R5)
-	FMOVQ 112(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 112(R5)
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
+	WORD $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+
+sum_added:
 	SUB   $128, R2, R2
 	SUB   $128, R1, R1
 	CMP   $1, R1
-	BGE   sum_block
-	RET
-
-// func softmaxPartShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
-TEXT ·softmaxPartShiftedNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R6
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 48(R0), F0
-	FMOVQ 80(R0), F1
-	FMOVQ 96(R0), F2
-	FMOVQ 1248(R0), F3
-	FMOVQ 1152(R0), F4
-	FMOVQ 384(R0), F5
-	FMOVQ 1184(R0), F6
-	FMOVQ 1168(R0), F7
-	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
-	MOVD  n+24(FP), R1
-	MOVD  label+32(FP), R2
-	MOVD  logits+16(FP), R3
-
-	// the shift and N
-	MOVD  sums+0(FP), R5
-	FMOVS 256(R5), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e584 // fcmgt v4.4s, v12.4s, v4.4s
-	WORD  $0x6eace4a5 // fcmgt v5.4s, v5.4s, v12.4s
-	VAND  V5.B16, V4.B16, V4.B16
-	VAND  V4.B16, V11.B16, V4.B16
-	WORD  $0x4ea4d565 // fsub v5.4s, v11.4s, v4.4s
-	WORD  $0x4ea5f4c5 // fmin v5.4s, v6.4s, v5.4s
-	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
-	FMOVQ 1200(R0), F6
-	VFMLA V0.S4, V5.S4, V6.S4
-	VSUB  V8.S4, V6.S4, V5.S4
-	MOVD  sums+0(FP), R5
-	FMOVS F5, 128(R5)
-	WORD  $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
-	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
-	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	MOVD  total+8(FP), R5
-
-sum_block:
-	MOVD $144, R7
-	CMP  R7, R2
-	CSEL HI, R7, R2, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $32, R8
-	CMP  R8, R1
-	CSEL HI, R8, R1, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R3), F7
-	FMOVQ 16(R3), F8
-	FMOVQ 32(R3), F9
-	FMOVQ 48(R3), F10
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
-	ADD   $64, R3, R3
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V7.B16
-	ADD   $0, R3, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R3), F7
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V7.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V7.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V7.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V8.B16
-	ADD   $16, R3, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R3), F8
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V8.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V8.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V8.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V9.B16
-	ADD   $32, R3, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R3), F9
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V9.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V9.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V9.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V10.B16
-	ADD   $48, R3, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R3), F10
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V10.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V10.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V10.S[0]
-
-partdone4:
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V12.S4
-	FMOVQ 336(R6), F17
-	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
-	VAND  V12.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R9, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R9, V8.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R10, V9.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R10, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R11, V9.S4
-	FMOVQ 336(R6), F10
-	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R11, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
-
-sum_done:
-	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
-	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
-	FMOVQ (R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, (R5)
-	FMOVQ 16(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 16(R5)
-	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
-	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
-	FMOVQ 32(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 32(R5)
-	FMOVQ 48(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 48(R5)
-	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
-	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
-	FMOVQ 64(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 64(R5)
-	FMOVQ 80(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 80(R5)
-	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
-	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
-	FMOVQ 96(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 96(R5)
-	FMOVQ 112(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 112(R5)
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	SUB   $32, R2, R2
-	SUB   $32, R1, R1
-	CMP   $1, R1
-	BGE   sum_block
+	BGE   sum_piece
+	MOVD  total+8(FP), R0
+	FMOVQ F7, (R0)
+	FMOVQ F8, 16(R0)
+	FMOVQ F9, 32(R0)
+	FMOVQ F10, 48(R0)
+	FMOVQ F11, 64(R0)
+	FMOVQ F12, 80(R0)
+	FMOVQ F13, 96(R0)
+	FMOVQ F14, 112(R0)
 	RET
 
 // func partShiftedExpNEON(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
@@ -22595,495 +23199,752 @@ TEXT ·partShiftedExpNEON(SB), NOSPLIT, $0-48
 	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
 	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
 	MOVD  dst+0(FP), R5
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
 	MOVD  total+16(FP), R7
+	FMOVQ (R7), F7
+	FMOVQ 16(R7), F8
+	FMOVQ 32(R7), F9
+	FMOVQ 48(R7), F10
+	FMOVQ 64(R7), F11
+	FMOVQ 80(R7), F12
+	FMOVQ 96(R7), F13
+	FMOVQ 112(R7), F14
+
+sum_piece:
+	MOVD $144, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $32, R8
+	BLT  sum_rest
 
 sum_block:
-	MOVD $144, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R1
-	CSEL HI, R9, R1, R9
-	CMP  $16, R9
-	BLT  sum_part
+	FMOVQ 64(R3), F15
+	FMOVQ 80(R3), F16
+	FMOVQ 96(R3), F17
+	FMOVQ 112(R3), F18
+	FMOVQ (R3), F19
+	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F21
+	FMOVQ 48(R3), F22
+	FMOVQ (R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	FMOVQ F19, (R5)
+	FMOVQ 16(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V23.B16, V20.B16, V24.B16
+	WORD  $0x6eb8e4b4 // fcmgt v20.4s, v5.4s, v24.4s
+	VBIT  V20.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V24.S4, V20.S4
+	WORD  $0x4ea6d699 // fsub v25.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x6e34df54 // fmul v20.4s, v26.4s, v20.4s
+	FMOVQ F20, 16(R5)
+	FMOVQ 32(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6b5 // fsub v21.4s, v21.4s, v4.4s
+	VAND  V23.B16, V21.B16, V24.B16
+	WORD  $0x6eb8e4b5 // fcmgt v21.4s, v5.4s, v24.4s
+	VBIT  V21.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V21.B16
+	VFMLA V0.S4, V24.S4, V21.S4
+	WORD  $0x4ea6d6b9 // fsub v25.4s, v21.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x6e35df55 // fmul v21.4s, v26.4s, v21.4s
+	FMOVQ F21, 32(R5)
+	FMOVQ 48(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6d6 // fsub v22.4s, v22.4s, v4.4s
+	VAND  V23.B16, V22.B16, V24.B16
+	WORD  $0x6eb8e4b6 // fcmgt v22.4s, v5.4s, v24.4s
+	VBIT  V22.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V22.B16
+	VFMLA V0.S4, V24.S4, V22.S4
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	FMOVQ F22, 48(R5)
+	FMOVQ 64(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V23.B16, V15.B16, V24.B16
+	WORD  $0x6eb8e4af // fcmgt v15.4s, v5.4s, v24.4s
+	VBIT  V15.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V24.S4, V15.S4
+	WORD  $0x4ea6d5f9 // fsub v25.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V23.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdf4f // fmul v15.4s, v26.4s, v15.4s
+	FMOVQ F15, 64(R5)
+	WORD  $0x4e2fd66f // fadd v15.4s, v19.4s, v15.4s
+	FMOVQ 80(R7), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V23.B16
+	WORD  $0x6eb7e4b0 // fcmgt v16.4s, v5.4s, v23.4s
+	VBIT  V16.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V23.S4, V16.S4
+	WORD  $0x4ea6d618 // fsub v24.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30df30 // fmul v16.4s, v25.4s, v16.4s
+	FMOVQ F16, 80(R5)
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	FMOVQ 96(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d637 // fsub v23.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V20.S4
+	VFMLS V2.S4, V23.S4, V20.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V20.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
+	FMOVQ F17, 96(R5)
+	WORD  $0x4e31d6b1 // fadd v17.4s, v21.4s, v17.4s
+	FMOVQ 112(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32def2 // fmul v18.4s, v23.4s, v18.4s
+	FMOVQ F18, 112(R5)
+	WORD  $0x4e32d6d2 // fadd v18.4s, v22.4s, v18.4s
+	WORD  $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD  $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD  $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD  $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD  $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD  $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD  $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD  $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD  $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	ADD   $128, R3, R3
+	ADD   $128, R7, R7
+	ADD   $128, R5, R5
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R3), F7
-	FMOVQ 16(R3), F8
-	FMOVQ 32(R3), F9
-	FMOVQ 48(R3), F10
-	FMOVQ (R8), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	WORD  $0x6e27de4b // fmul v11.4s, v18.4s, v7.4s
-	FMOVQ F11, (R5)
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R8), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	WORD  $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	FMOVQ F8, 16(R5)
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
-	FMOVQ F8, 32(R5)
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	WORD  $0x6e27dd68 // fmul v8.4s, v11.4s, v7.4s
-	FMOVQ F8, 48(R5)
-	VFMLA V7.S4, V11.S4, V16.S4
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R3), F15
+	FMOVQ 16(R3), F16
+	FMOVQ 32(R3), F17
+	FMOVQ 48(R3), F18
+	FMOVQ (R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V19.B16, V15.B16, V20.B16
+	WORD  $0x6eb4e4af // fcmgt v15.4s, v5.4s, v20.4s
+	VBIT  V15.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V20.S4, V15.S4
+	WORD  $0x4ea6d5f5 // fsub v21.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdecf // fmul v15.4s, v22.4s, v15.4s
+	FMOVQ F15, (R5)
+	FMOVQ 16(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V20.B16
+	WORD  $0x6eb4e4b0 // fcmgt v16.4s, v5.4s, v20.4s
+	VBIT  V16.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V20.S4, V16.S4
+	WORD  $0x4ea6d615 // fsub v21.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
+	FMOVQ F16, 16(R5)
+	FMOVQ 32(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d635 // fsub v21.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	FMOVQ F17, 32(R5)
+	FMOVQ 48(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32ded2 // fmul v18.4s, v22.4s, v18.4s
+	FMOVQ F18, 48(R5)
 	ADD   $64, R3, R3
-	ADD   $64, R8, R8
+	ADD   $64, R7, R7
 	ADD   $64, R5, R5
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
+	SUB   $16, R8, R8
 
 sum_part:
-	CMP   $1, R9
+	CMP   $1, R8
 	BLT   sum_done
-	VMOVI $0, V7.B16
-	ADD   $0, R3, R10
-	CMP   $4, R9
+	VMOVI $0, V19.B16
+	ADD   $0, R3, R9
+	CMP   $4, R8
 	BLT   partless1
-	FMOVQ (R3), F7
+	FMOVQ (R3), F19
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R9, partone1
-	VLD1.P 8(R10), V7.D[0]
-	TBZ    $0, R9, partdone1
-	VLD1   (R10), V7.S[2]
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V19.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V19.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R9, partdone1
-	VLD1 (R10), V7.S[0]
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V19.S[0]
 
 partdone1:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V8.B16
-	ADD   $16, R3, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V20.B16
+	ADD   $16, R3, R10
+	CMP   $4, R9
 	BLT   partless2
-	FMOVQ 16(R3), F8
+	FMOVQ 16(R3), F20
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V8.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V8.S[2]
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V20.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V20.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V8.S[0]
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V20.S[0]
 
 partdone2:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V9.B16
-	ADD   $32, R3, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V21.B16
+	ADD   $32, R3, R11
+	CMP   $4, R10
 	BLT   partless3
-	FMOVQ 32(R3), F9
+	FMOVQ 32(R3), F21
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R11, partone3
-	VLD1.P 8(R12), V9.D[0]
-	TBZ    $0, R11, partdone3
-	VLD1   (R12), V9.S[2]
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V21.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V21.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R11, partdone3
-	VLD1 (R12), V9.S[0]
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V21.S[0]
 
 partdone3:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V10.B16
-	ADD   $48, R3, R13
-	CMP   $4, R12
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V22.B16
+	ADD   $48, R3, R12
+	CMP   $4, R11
 	BLT   partless4
-	FMOVQ 48(R3), F10
+	FMOVQ 48(R3), F22
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R12, partone4
-	VLD1.P 8(R13), V10.D[0]
-	TBZ    $0, R12, partdone4
-	VLD1   (R13), V10.S[2]
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V22.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V22.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R12, partdone4
-	VLD1 (R13), V10.S[0]
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V22.S[0]
 
 partdone4:
-	FMOVQ (R8), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R9, V12.S4
-	FMOVQ 336(R6), F17
-	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
-	VAND  V12.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R9, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	WORD  $0x6e27de4b // fmul v11.4s, v18.4s, v7.4s
-	ADD   $0, R5, R13
-	CMP   $4, R9
+	FMOVQ (R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R8, V24.S4
+	FMOVQ 336(R6), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R8, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	ADD   $0, R5, R12
+	CMP   $4, R8
 	BLT   partless5
-	FMOVQ F11, (R5)
+	FMOVQ F19, (R5)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R9, partone5
-	VST1.P V11.D[0], 8(R13)
-	TBZ    $0, R9, partdone5
-	VST1   V11.S[2], (R13)
+	TBZ    $1, R8, partone5
+	VST1.P V19.D[0], 8(R12)
+	TBZ    $0, R8, partdone5
+	VST1   V19.S[2], (R12)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R9, partdone5
-	VST1 V11.S[0], (R13)
+	TBZ  $0, R8, partdone5
+	VST1 V19.S[0], (R12)
 
 partdone5:
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R8), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R10, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R10, V8.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	WORD  $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	ADD   $16, R5, R9
-	CMP   $4, R10
+	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R9, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x6eb7e4b4 // fcmgt v20.4s, v5.4s, v23.4s
+	VBIT  V20.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V23.S4, V20.S4
+	WORD  $0x4ea6d698 // fsub v24.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R9, V20.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb73694 // cmgt v20.4s, v20.4s, v23.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	ADD   $16, R5, R8
+	CMP   $4, R9
 	BLT   partless6
-	FMOVQ F8, 16(R5)
+	FMOVQ F19, 16(R5)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R10, partone6
-	VST1.P V8.D[0], 8(R9)
-	TBZ    $0, R10, partdone6
-	VST1   V8.S[2], (R9)
+	TBZ    $1, R9, partone6
+	VST1.P V19.D[0], 8(R8)
+	TBZ    $0, R9, partdone6
+	VST1   V19.S[2], (R8)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R10, partdone6
-	VST1 V8.S[0], (R9)
+	TBZ  $0, R9, partdone6
+	VST1 V19.S[0], (R8)
 
 partdone6:
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R11, V9.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R11, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
-	ADD   $32, R5, R9
-	CMP   $4, R11
+	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6b4 // fsub v20.4s, v21.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R10, V21.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb736b5 // cmgt v21.4s, v21.4s, v23.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d697 // fsub v23.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V21.S4
+	VFMLS V2.S4, V23.S4, V21.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V21.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R10, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df13 // fmul v19.4s, v24.4s, v19.4s
+	ADD   $32, R5, R8
+	CMP   $4, R10
 	BLT   partless7
-	FMOVQ F8, 32(R5)
+	FMOVQ F19, 32(R5)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R11, partone7
-	VST1.P V8.D[0], 8(R9)
-	TBZ    $0, R11, partdone7
-	VST1   V8.S[2], (R9)
+	TBZ    $1, R10, partone7
+	VST1.P V19.D[0], 8(R8)
+	TBZ    $0, R10, partdone7
+	VST1   V19.S[2], (R8)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R11, partdone7
-	VST1 V8.S[0], (R9)
+	TBZ  $0, R10, partdone7
+	VST1 V19.S[0], (R8)
 
 partdone7:
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R12, V9.S4
-	FMOVQ 336(R6), F10
-	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R12, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	WORD  $0x6e27dd68 // fmul v8.4s, v11.4s, v7.4s
-	ADD   $48, R5, R8
-	CMP   $4, R12
+	WORD  $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6d4 // fsub v20.4s, v22.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R11, V21.S4
+	FMOVQ 336(R6), F22
+	WORD  $0x4eb636b5 // cmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d696 // fsub v22.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V22.S4, V21.S4
+	VFMLS V2.S4, V22.S4, V21.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R11, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33def3 // fmul v19.4s, v23.4s, v19.4s
+	ADD   $48, R5, R7
+	CMP   $4, R11
 	BLT   partless8
-	FMOVQ F8, 48(R5)
+	FMOVQ F19, 48(R5)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R12, partone8
-	VST1.P V8.D[0], 8(R8)
-	TBZ    $0, R12, partdone8
-	VST1   V8.S[2], (R8)
+	TBZ    $1, R11, partone8
+	VST1.P V19.D[0], 8(R7)
+	TBZ    $0, R11, partdone8
+	VST1   V19.S[2], (R7)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R12, partdone8
-	VST1 V8.S[0], (R8)
+	TBZ  $0, R11, partdone8
+	VST1 V19.S[0], (R7)
 
 partdone8:
-	VFMLA V7.S4, V11.S4, V16.S4
+	WORD $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
 
 sum_done:
-	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
-	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
-	FMOVQ (R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, (R7)
-	FMOVQ 16(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 16(R7)
-	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
-	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
-	FMOVQ 32(R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 32(R7)
-	FMOVQ 48(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 48(R7)
-	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
-	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
-	FMOVQ 64(R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 64(R7)
-	FMOVQ 80(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 80(R7)
-	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
-	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
-	FMOVQ 96(R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 96(R7)
-	FMOVQ 112(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 112(R7)
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
+	WORD $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+
+sum_added:
 	SUB   $128, R2, R2
 	SUB   $128, R1, R1
 	CMP   $1, R1
-	BGE   sum_block
+	BGE   sum_piece
+	MOVD  total+16(FP), R0
+	FMOVQ F7, (R0)
+	FMOVQ F8, 16(R0)
+	FMOVQ F9, 32(R0)
+	FMOVQ F10, 48(R0)
+	FMOVQ F11, 64(R0)
+	FMOVQ F12, 80(R0)
+	FMOVQ F13, 96(R0)
+	FMOVQ F14, 112(R0)
 	RET
 
 // func narrowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
@@ -25821,6 +26682,9 @@ TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	FMOVQ 80(R0), F4
 	FMOVQ 320(R0), F5
 	MOVD  n+16(FP), R2
+	CMP   $2, R2
+	BLT   sole
+	MOVD  n+16(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  sums+8(FP), R5
 	MOVD  p+24(FP), R6
@@ -26163,33 +27027,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_688
+	BGE  focusnot0_720
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
 	WORD $0x6e27dce7 // fmul v7.4s, v7.4s, v7.4s
-	JMP  focusdone688
+	JMP  focusdone720
 
-focusnot0_688:
+focusnot0_720:
 	CMP   $2, R7
-	BGE   focusnot1_688
+	BGE   focusnot1_720
 	FMOVQ 224(R0), F6
 	FMOVQ 224(R0), F7
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot1_688:
+focusnot1_720:
 	CMP $3, R7
-	BGE focusnot2_688
-	JMP focusdone688
+	BGE focusnot2_720
+	JMP focusdone720
 
-focusnot2_688:
+focusnot2_720:
 	CMP  $4, R7
-	BGE  focusnot3_688
+	BGE  focusnot3_720
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
 	WORD $0x6ea1f8e7 // fsqrt v7.4s, v7.4s
-	JMP  focusdone688
+	JMP  focusdone720
 
-focusnot3_688:
+focusnot3_720:
 	CMP   $5, R7
-	BGE   focusnot4_688
+	BGE   focusnot4_720
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	VMOV  V6.B16, V9.B16
 	VFMLS V8.S4, V8.S4, V9.S4
@@ -26206,11 +27070,11 @@ focusnot3_688:
 	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
 	VFMLA V8.S4, V7.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot4_688:
+focusnot4_720:
 	CMP   $6, R7
-	BGE   focusnot5_688
+	BGE   focusnot5_720
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	WORD  $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
@@ -26233,11 +27097,11 @@ focusnot4_688:
 	VFMLA V10.S4, V7.S4, V11.S4
 	WORD  $0x6e28dd67 // fmul v7.4s, v11.4s, v8.4s
 	VFMLA V8.S4, V9.S4, V7.S4
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot5_688:
+focusnot5_720:
 	CMP   $7, R7
-	BGE   focusnot6_688
+	BGE   focusnot6_720
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -26250,11 +27114,11 @@ focusnot5_688:
 	WORD  $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot6_688:
+focusnot6_720:
 	CMP   $8, R7
-	BGE   focusnot7_688
+	BGE   focusnot7_720
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -26267,11 +27131,11 @@ focusnot6_688:
 	WORD  $0x4e28d507 // fadd v7.4s, v8.4s, v8.4s
 	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
 	VFMLA V8.S4, V8.S4, V7.S4
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot7_688:
+focusnot7_720:
 	CMP   $9, R7
-	BGE   focusnot8_688
+	BGE   focusnot8_720
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -26294,9 +27158,9 @@ focusnot7_688:
 	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
 	VFMLA V7.S4, V10.S4, V8.S4
 	VMOV  V8.B16, V7.B16
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot8_688:
+focusnot8_720:
 	ADD   $24, R6, R8
 	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
@@ -26401,11 +27265,11 @@ focusnot8_688:
 	VORR  V13.B16, V11.B16, V11.B16
 	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
 	FMOVD F11, R9
-	CBNZ  R9, focushard0_688
+	CBNZ  R9, focushard0_720
 	VMOV  V12.B16, V6.B16
-	JMP   focuseasy0_688
+	JMP   focuseasy0_720
 
-focushard0_688:
+focushard0_720:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8cb // fabs v11.4s, v6.4s
 	FMOVQ 640(R0), F12
@@ -26550,7 +27414,7 @@ focushard0_688:
 	FMOVQ 368(R0), F6
 	VBIF  V9.B16, V8.B16, V6.B16
 
-focuseasy0_688:
+focuseasy0_720:
 	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
 	FMOVS 4(R8), F9
@@ -26654,11 +27518,11 @@ focuseasy0_688:
 	VORR  V13.B16, V11.B16, V11.B16
 	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
 	FMOVD F11, R9
-	CBNZ  R9, focushard1_688
+	CBNZ  R9, focushard1_720
 	VMOV  V12.B16, V7.B16
-	JMP   focuseasy1_688
+	JMP   focuseasy1_720
 
-focushard1_688:
+focushard1_720:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
 	FMOVQ 640(R0), F12
@@ -26803,8 +27667,8 @@ focushard1_688:
 	FMOVQ 368(R0), F7
 	VBIF  V9.B16, V8.B16, V7.B16
 
-focuseasy1_688:
-focusdone688:
+focuseasy1_720:
+focusdone720:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F8
 	FMOVQ 1104(R0), F9
@@ -27097,30 +27961,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_689
+	BGE  focusnot0_721
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone689
+	JMP  focusdone721
 
-focusnot0_689:
+focusnot0_721:
 	CMP   $2, R7
-	BGE   focusnot1_689
+	BGE   focusnot1_721
 	FMOVQ 224(R0), F6
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot1_689:
+focusnot1_721:
 	CMP $3, R7
-	BGE focusnot2_689
-	JMP focusdone689
+	BGE focusnot2_721
+	JMP focusdone721
 
-focusnot2_689:
+focusnot2_721:
 	CMP  $4, R7
-	BGE  focusnot3_689
+	BGE  focusnot3_721
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone689
+	JMP  focusdone721
 
-focusnot3_689:
+focusnot3_721:
 	CMP   $5, R7
-	BGE   focusnot4_689
+	BGE   focusnot4_721
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -27129,11 +27993,11 @@ focusnot3_689:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot4_689:
+focusnot4_721:
 	CMP   $6, R7
-	BGE   focusnot5_689
+	BGE   focusnot5_721
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -27145,33 +28009,33 @@ focusnot4_689:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot5_689:
+focusnot5_721:
 	CMP   $7, R7
-	BGE   focusnot6_689
+	BGE   focusnot6_721
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot6_689:
+focusnot6_721:
 	CMP   $8, R7
-	BGE   focusnot7_689
+	BGE   focusnot7_721
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot7_689:
+focusnot7_721:
 	CMP   $9, R7
-	BGE   focusnot8_689
+	BGE   focusnot8_721
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -27183,9 +28047,9 @@ focusnot7_689:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot8_689:
+focusnot8_721:
 	ADD   $24, R6, R8
 	FMOVS (R8), F7
 	VDUP  V7.S[0], V7.S4
@@ -27290,11 +28154,11 @@ focusnot8_689:
 	VORR  V12.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R9
-	CBNZ  R9, focushard0_689
+	CBNZ  R9, focushard0_721
 	VMOV  V11.B16, V6.B16
-	JMP   focuseasy0_689
+	JMP   focuseasy0_721
 
-focushard0_689:
+focushard0_721:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
 	FMOVQ 640(R0), F11
@@ -27439,8 +28303,8 @@ focushard0_689:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focuseasy0_689:
-focusdone689:
+focuseasy0_721:
+focusdone721:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F7
 	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
@@ -27475,32 +28339,580 @@ partdone6:
 done:
 	RET
 
+sole:
+	MOVD  sums+8(FP), R2
+	FMOVS (R2), F6
+	VDUP  V6.S[0], V11.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 128(R2), F6
+	VDUP  V6.S[0], V9.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 256(R2), F6
+	VDUP  V6.S[0], V13.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 384(R2), F6
+	VDUP  V6.S[0], V6.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 512(R2), F7
+	VDUP  V7.S[0], V7.S4
+	MOVD  p+24(FP), R2
+	MOVD  (R2), R3
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0f9a8 // fabs v8.4s, v13.4s
+	FMOVQ 1152(R0), F10
+	WORD  $0x6eaae50a // fcmgt v10.4s, v8.4s, v10.4s
+	WORD  $0x6ea8e428 // fcmgt v8.4s, v1.4s, v8.4s
+	VAND  V8.B16, V10.B16, V8.B16
+	VAND  V8.B16, V13.B16, V8.B16
+	FMOVQ 1104(R0), F10
+	WORD  $0x6e26e54c // fcmge v12.4s, v10.4s, v6.4s
+	FMOVQ 368(R0), F10
+	VBIT  V12.B16, V11.B16, V10.B16
+	WORD  $0x6eade4cb // fcmgt v11.4s, v6.4s, v13.4s
+	VBIT  V11.B16, V6.B16, V13.B16
+	FMOVQ 336(R0), F11
+	WORD  $0x4e2be5ab // fcmeq v11.4s, v13.4s, v11.4s
+	FMOVQ 368(R0), F13
+	VBIF  V11.B16, V10.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
+	FMOVQ 1184(R0), F8
+	WORD  $0x4ea6f508 // fmin v8.4s, v8.4s, v6.4s
+	FMOVQ 1168(R0), F10
+	WORD  $0x4e28f54a // fmax v10.4s, v10.4s, v8.4s
+	WORD  $0x6ea6e548 // fcmgt v8.4s, v10.4s, v6.4s
+	VMOVI $0, V11.B16
+	WORD  $0x6eabe5ab // fcmgt v11.4s, v13.4s, v11.4s
+	VAND  V11.B16, V8.B16, V8.B16
+	WORD  $0x4ea6d546 // fsub v6.4s, v10.4s, v6.4s
+	VAND  V8.B16, V6.B16, V8.B16
+	FMOVQ 1200(R0), F11
+	FMOVQ 48(R0), F6
+	VFMLA V6.S4, V10.S4, V11.S4
+	FMOVQ 1200(R0), F6
+	WORD  $0x4ea6d566 // fsub v6.4s, v11.4s, v6.4s
+	FMOVQ 1200(R0), F12
+	VSUB  V12.S4, V11.S4, V11.S4
+	VSUB  V11.S4, V9.S4, V11.S4
+	VFMLS V4.S4, V6.S4, V10.S4
+	FMOVQ 96(R0), F9
+	VFMLS V9.S4, V6.S4, V10.S4
+	FMOVQ 1264(R0), F9
+	FMOVQ 1248(R0), F6
+	VFMLA V6.S4, V10.S4, V9.S4
+	FMOVQ 1280(R0), F6
+	VFMLA V9.S4, V10.S4, V6.S4
+	FMOVQ 1296(R0), F9
+	VFMLA V6.S4, V10.S4, V9.S4
+	FMOVQ 1312(R0), F6
+	VFMLA V9.S4, V10.S4, V6.S4
+	FMOVQ 224(R0), F12
+	VFMLA V6.S4, V10.S4, V12.S4
+	FMOVQ 224(R0), F6
+	VFMLA V12.S4, V10.S4, V6.S4
+	WORD  $0x4ea6d409 // fsub v9.4s, v0.4s, v6.4s
+	VFMLA V12.S4, V10.S4, V9.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e26fc0c // fdiv v12.4s, v0.4s, v6.4s
+	WORD  $0x6e2ddd8a // fmul v10.4s, v12.4s, v13.4s
+	VFMLS V6.S4, V10.S4, V13.S4
+	WORD  $0x6e29dd46 // fmul v6.4s, v10.4s, v9.4s
+	WORD  $0x4ea6d5a6 // fsub v6.4s, v13.4s, v6.4s
+	WORD  $0x6e2cdcc6 // fmul v6.4s, v6.4s, v12.4s
+	VUSHR $23, V10.S4, V9.S4
+	FMOVQ 1376(R0), F12
+	VSUB  V12.S4, V9.S4, V9.S4
+	VADD  V11.S4, V9.S4, V9.S4
+	VMOVI $0, V12.B16
+	WORD  $0x4eac6529 // smax v9.4s, v9.4s, v12.4s
+	VSUB  V9.S4, V11.S4, V11.S4
+	FMOVQ 1392(R0), F12
+	WORD  $0x4eac656c // smax v12.4s, v11.4s, v12.4s
+	WORD  $0x4f3f058d // sshr v13.4s, v12.4s, #1
+	FMOVQ 848(R0), F11
+	VADD  V11.S4, V13.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 848(R0), F13
+	VADD  V13.S4, V12.S4, V12.S4
+	VSHL  $23, V12.S4, V12.S4
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2bdcc6 // fmul v6.4s, v6.4s, v11.4s
+	WORD  $0x6e2cdcc6 // fmul v6.4s, v6.4s, v12.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eaae40b // fcmgt v11.4s, v0.4s, v10.4s
+	VBSL  V10.B16, V0.B16, V11.B16
+	WORD  $0x6ea0e54d // fcmgt v13.4s, v10.4s, v0.4s
+	VBSL  V10.B16, V0.B16, V13.B16
+	WORD  $0x4e2dd56c // fadd v12.4s, v11.4s, v13.4s
+	WORD  $0x4eabd58b // fsub v11.4s, v12.4s, v11.4s
+	WORD  $0x4eabd5ad // fsub v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cfc0e // fdiv v14.4s, v0.4s, v12.4s
+	WORD  $0x6e2edccb // fmul v11.4s, v6.4s, v14.4s
+	WORD  $0x6e2edd4f // fmul v15.4s, v10.4s, v14.4s
+	VMOV  V10.B16, V16.B16
+	VFMLS V12.S4, V15.S4, V16.S4
+	WORD  $0x4e26d60c // fadd v12.4s, v16.4s, v6.4s
+	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
+	WORD  $0x6e26dde6 // fmul v6.4s, v15.4s, v6.4s
+	WORD  $0x4ea6d586 // fsub v6.4s, v12.4s, v6.4s
+	WORD  $0x6e2edcc6 // fmul v6.4s, v6.4s, v14.4s
+	WORD  $0x4e26d5e6 // fadd v6.4s, v15.4s, v6.4s
+	WORD  $0x6ea0e4cc // fcmgt v12.4s, v6.4s, v0.4s
+	VBIT  V12.B16, V0.B16, V6.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
+	FMOVQ 1408(R0), F13
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V13.B16
+	VUSHR $21, V12.S4, V12.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V13.S4, V0.S4, V0.S4
+	VTBL  V2.B16, [V12.B16], V12.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 208(R0), F15
+	VBIT  V15.B16, V12.B16, V14.B16
+	FMOVQ 64(R1), F12
+	VTBL  V14.B16, [V12.B16], V12.B16
+	WORD  $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	FMOVQ 432(R0), F12
+	WORD  $0x4e2cd40c // fadd v12.4s, v0.4s, v12.4s
+	VFMLA V0.S4, V10.S4, V12.S4
+	WORD  $0x4e21d9a0 // scvtf v0.4s, v13.4s
+	FMOVQ 80(R1), F10
+	VTBL  V14.B16, [V10.B16], V13.B16
+	FMOVQ 96(R1), F10
+	VTBL  V14.B16, [V10.B16], V16.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	FMOVQ 1456(R0), F15
+	FMOVQ 1440(R0), F14
+	VFMLA V14.S4, V12.S4, V15.S4
+	FMOVQ 1424(R0), F14
+	VFMLA V14.S4, V10.S4, V15.S4
+	FMOVQ 1488(R0), F17
+	FMOVQ 1472(R0), F14
+	VFMLA V14.S4, V12.S4, V17.S4
+	VFMLA V15.S4, V10.S4, V17.S4
+	FMOVQ 528(R0), F14
+	VFMLA V14.S4, V0.S4, V16.S4
+	VFMLA V17.S4, V10.S4, V16.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F10
+	VFMLA V10.S4, V0.S4, V13.S4
+	WORD  $0x4e2cd5a0 // fadd v0.4s, v13.4s, v12.4s
+	WORD  $0x4ea0d5aa // fsub v10.4s, v13.4s, v0.4s
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
+	WORD  $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD  $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	VFMLA V4.S4, V9.S4, V0.S4
+	WORD  $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	VMOVI $0, V8.B16
+	WORD  $0x6e20dce9 // fmul v9.4s, v7.4s, v0.4s
+	WORD  $0x4e27e507 // fcmeq v7.4s, v8.4s, v7.4s
+	WORD  $0x4e20e400 // fcmeq v0.4s, v0.4s, v0.4s
+	VAND  V0.B16, V7.B16, V0.B16
+	WORD  $0x4e601d2d // bic v13.16b, v9.16b, v0.16b
+
+	// q^gamma
+	CMP  $1, R3
+	BGE  focusnot0_722
+	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
+	JMP  focusdone722
+
+focusnot0_722:
+	CMP   $2, R3
+	BGE   focusnot1_722
+	FMOVQ 224(R0), F6
+	JMP   focusdone722
+
+focusnot1_722:
+	CMP $3, R3
+	BGE focusnot2_722
+	JMP focusdone722
+
+focusnot2_722:
+	CMP  $4, R3
+	BGE  focusnot3_722
+	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
+	JMP  focusdone722
+
+focusnot3_722:
+	CMP   $5, R3
+	BGE   focusnot4_722
+	WORD  $0x6ea1f8c0 // fsqrt v0.4s, v6.4s
+	VMOV  V6.B16, V1.B16
+	VFMLS V0.S4, V0.S4, V1.S4
+	FMOVQ 1088(R0), F2
+	WORD  $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	VFMLA V0.S4, V6.S4, V1.S4
+	VMOV  V1.B16, V6.B16
+	JMP   focusdone722
+
+focusnot4_722:
+	CMP   $6, R3
+	BGE   focusnot5_722
+	WORD  $0x6ea1f8c0 // fsqrt v0.4s, v6.4s
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f823 // fneg v3.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V3.S4
+	VMOV  V6.B16, V2.B16
+	VFMLS V0.S4, V0.S4, V2.S4
+	WORD  $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	FMOVQ 1088(R0), F4
+	VFMLA V4.S4, V2.S4, V3.S4
+	WORD  $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	VFMLA V0.S4, V1.S4, V6.S4
+	JMP   focusdone722
+
+focusnot5_722:
+	CMP   $7, R3
+	BGE   focusnot6_722
+	WORD  $0x6e26dcc0 // fmul v0.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V6.S4, V6.S4, V1.S4
+	WORD  $0x6e26dc21 // fmul v1.4s, v1.4s, v6.4s
+	VFMLA V6.S4, V0.S4, V1.S4
+	VMOV  V1.B16, V6.B16
+	JMP   focusdone722
+
+focusnot6_722:
+	CMP   $8, R3
+	BGE   focusnot7_722
+	WORD  $0x6e26dcc0 // fmul v0.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V6.S4, V6.S4, V1.S4
+	WORD  $0x4e20d402 // fadd v2.4s, v0.4s, v0.4s
+	WORD  $0x6e21dc46 // fmul v6.4s, v2.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V6.S4
+	JMP   focusdone722
+
+focusnot7_722:
+	CMP   $9, R3
+	BGE   focusnot8_722
+	WORD  $0x6e26dcc0 // fmul v0.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V6.S4, V6.S4, V1.S4
+	WORD  $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD  $0x4e20d403 // fadd v3.4s, v0.4s, v0.4s
+	WORD  $0x6ea0f844 // fneg v4.4s, v2.4s
+	VFMLA V0.S4, V0.S4, V4.S4
+	VFMLA V1.S4, V3.S4, V4.S4
+	WORD  $0x6e26dc80 // fmul v0.4s, v4.4s, v6.4s
+	VFMLA V6.S4, V2.S4, V0.S4
+	VMOV  V0.B16, V6.B16
+	JMP   focusdone722
+
+focusnot8_722:
+	ADD   $24, R2, R2
+	FMOVS (R2), F0
+	VDUP  V0.S[0], V0.S4
+	FMOVS 4(R2), F7
+	VDUP  V7.S[0], V7.S4
+	FMOVS 8(R2), F8
+	VDUP  V8.S[0], V8.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F9
+	VSUB  V9.S4, V6.S4, V10.S4
+	VUSHR $23, V10.S4, V9.S4
+	VUSHR $20, V10.S4, V12.S4
+	FMOVQ 656(R0), F11
+	VAND  V11.B16, V10.B16, V10.B16
+	FMOVQ 672(R0), F11
+	VADD  V11.S4, V10.S4, V10.S4
+	WORD  $0x4e21d92b // scvtf v11.4s, v9.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V12.B16], V14.B16
+	FMOVQ 304(R0), F12
+	VBIT  V5.B16, V14.B16, V12.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FMOVQ 432(R0), F15
+	VFMLA V14.S4, V10.S4, V15.S4
+	FMOVQ 688(R0), F10
+	WORD  $0x6e2addf0 // fmul v16.4s, v15.4s, v10.4s
+	VMOV  V15.B16, V10.B16
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	VFMLA V16.S4, V15.S4, V14.S4
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	FMOVQ 720(R0), F17
+	FMOVQ 704(R0), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 736(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	FMOVQ 752(R0), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 768(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V18.S4, V15.S4, V14.S4
+	WORD  $0x4e2ed54f // fadd v15.4s, v10.4s, v14.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V16.B16
+	WORD  $0x4e30d570 // fadd v16.4s, v11.4s, v16.4s
+	WORD  $0x6e30dc11 // fmul v17.4s, v0.4s, v16.4s
+	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
+	VFMLA V16.S4, V0.S4, V11.S4
+	VMOV  V17.B16, V16.B16
+	VFMLA V15.S4, V7.S4, V16.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d60f // fadd v15.4s, v16.4s, v3.4s
+	WORD  $0x4ea3d5f0 // fsub v16.4s, v15.4s, v3.4s
+	WORD  $0x4eb0d630 // fsub v16.4s, v17.4s, v16.4s
+	VFMLA V10.S4, V7.S4, V16.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V12.S4, V0.S4, V11.S4
+	VFMLA V10.S4, V8.S4, V11.S4
+	VFMLA V14.S4, V7.S4, V11.S4
+	WORD  $0x4e2bd60b // fadd v11.4s, v16.4s, v11.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F10
+	FMOVQ 800(R0), F12
+	VFMLA V12.S4, V11.S4, V10.S4
+	FMOVQ 832(R0), F12
+	VFMLA V10.S4, V11.S4, V12.S4
+	WORD  $0x6e2bdd6a // fmul v10.4s, v11.4s, v11.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	VFMLA V4.S4, V11.S4, V10.S4
+	VTBL  V2.B16, [V15.B16], V12.B16
+	FMOVQ 304(R0), F11
+	VBIT  V5.B16, V12.B16, V11.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V12.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V11.B16
+	VFMLA V10.S4, V12.S4, V11.S4
+
+	// times 2^k
+	WORD  $0x4e2bd58a // fadd v10.4s, v12.4s, v11.4s
+	VSHL  $20, V15.S4, V11.S4
+	FMOVQ 336(R0), F12
+	VAND  V12.B16, V11.B16, V11.B16
+	VADD  V11.S4, V10.S4, V10.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F11
+	WORD  $0x4e6b1d29 // bic v9.16b, v9.16b, v11.16b
+	FMOVQ 880(R0), F11
+	VEOR  V11.B16, V15.B16, V11.B16
+	FMOVQ 864(R0), F12
+	WORD  $0x4e6c1d6b // bic v11.16b, v11.16b, v12.16b
+	VORR  V11.B16, V9.B16, V9.B16
+	WORD  $0x6ea9a529 // umaxp v9.4s, v9.4s, v9.4s
+	FMOVD F9, R3
+	CBNZ  R3, focushard0_722
+	VMOV  V10.B16, V6.B16
+	JMP   focuseasy0_722
+
+focushard0_722:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f8c9 // fabs v9.4s, v6.4s
+	FMOVQ 640(R0), F10
+	VSUB  V10.S4, V9.S4, V10.S4
+	WORD  $0x4e21d92b // scvtf v11.4s, v9.4s
+	FMOVQ 896(R0), F12
+	VSUB  V12.S4, V11.S4, V11.S4
+	FMOVQ 560(R0), F12
+	WORD  $0x4ea9358c // cmgt v12.4s, v12.4s, v9.4s
+	VBIT  V12.B16, V11.B16, V10.B16
+	WORD  $0x4f29054b // sshr v11.4s, v10.4s, #23
+	VUSHR $20, V10.S4, V12.S4
+	FMOVQ 656(R0), F14
+	VAND  V14.B16, V10.B16, V10.B16
+	FMOVQ 672(R0), F14
+	VADD  V14.S4, V10.S4, V10.S4
+	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V12.B16], V14.B16
+	FMOVQ 304(R0), F12
+	VBIT  V5.B16, V14.B16, V12.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FMOVQ 432(R0), F15
+	VFMLA V14.S4, V10.S4, V15.S4
+	FMOVQ 688(R0), F10
+	WORD  $0x6e2addf0 // fmul v16.4s, v15.4s, v10.4s
+	VMOV  V15.B16, V10.B16
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	VFMLA V16.S4, V15.S4, V14.S4
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	FMOVQ 720(R0), F17
+	FMOVQ 704(R0), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 736(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	FMOVQ 752(R0), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 768(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V18.S4, V15.S4, V14.S4
+	WORD  $0x4e2ed54f // fadd v15.4s, v10.4s, v14.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V16.B16
+	WORD  $0x4e30d56b // fadd v11.4s, v11.4s, v16.4s
+	WORD  $0x6e2bdc11 // fmul v17.4s, v0.4s, v11.4s
+	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
+	VFMLA V11.S4, V0.S4, V16.S4
+	VMOV  V17.B16, V11.B16
+	VFMLA V15.S4, V7.S4, V11.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d56f // fadd v15.4s, v11.4s, v3.4s
+	WORD  $0x4ea3d5f2 // fsub v18.4s, v15.4s, v3.4s
+	WORD  $0x4eb2d631 // fsub v17.4s, v17.4s, v18.4s
+	VFMLA V10.S4, V7.S4, V17.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V12.S4, V0.S4, V16.S4
+	VFMLA V10.S4, V8.S4, V16.S4
+	VFMLA V14.S4, V7.S4, V16.S4
+	WORD  $0x4e30d628 // fadd v8.4s, v17.4s, v16.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F7
+	FMOVQ 800(R0), F10
+	VFMLA V10.S4, V8.S4, V7.S4
+	FMOVQ 832(R0), F10
+	VFMLA V7.S4, V8.S4, V10.S4
+	WORD  $0x6e28dd07 // fmul v7.4s, v8.4s, v8.4s
+	WORD  $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	VFMLA V4.S4, V8.S4, V7.S4
+	VTBL  V2.B16, [V15.B16], V4.B16
+	FMOVQ 304(R0), F2
+	VBIT  V5.B16, V4.B16, V2.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V2.B16, [V30.B16, V31.B16], V4.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V2.B16, [V30.B16, V31.B16], V2.B16
+	VFMLA V7.S4, V4.S4, V2.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V15.S4, V3.S4
+	WORD  $0x4f3d0463 // sshr v3.4s, v3.4s, #3
+	WORD  $0x4e22d485 // fadd v5.4s, v4.4s, v2.4s
+	VSHL  $23, V3.S4, V7.S4
+	VADD  V7.S4, V5.S4, V7.S4
+	VUMIN V1.S4, V7.S4, V8.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V7.B16
+	WORD  $0x4ea76c63 // smin v3.4s, v3.4s, v7.4s
+	FMOVQ 912(R0), F7
+	VSUB  V3.S4, V7.S4, V3.S4
+	VSHL  $23, V3.S4, V3.S4
+	WORD  $0x4e24d467 // fadd v7.4s, v3.4s, v4.4s
+	WORD  $0x4ea3d4ea // fsub v10.4s, v7.4s, v3.4s
+	WORD  $0x4eaad484 // fsub v4.4s, v4.4s, v10.4s
+	WORD  $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
+	WORD  $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	WORD  $0x6ea5e464 // fcmgt v4.4s, v3.4s, v5.4s
+	VSUB  V3.S4, V2.S4, V2.S4
+	VBIT  V4.B16, V2.B16, V8.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F2
+	WORD  $0x6ea2e562 // fcmgt v2.4s, v11.4s, v2.4s
+	FMOVQ 384(R0), F3
+	VBIF  V2.B16, V8.B16, V3.B16
+	FMOVQ 944(R0), F2
+	WORD  $0x6eabe442 // fcmgt v2.4s, v2.4s, v11.4s
+	WORD  $0x4e621c63 // bic v3.16b, v3.16b, v2.16b
+	VMOVI $0, V2.B16
+	VCMEQ V2.S4, V9.S4, V2.S4
+	WORD  $0x4ea0a800 // cmlt v0.4s, v0.4s, #0
+	VAND  V0.B16, V1.B16, V4.B16
+	VBIT  V2.B16, V4.B16, V3.B16
+	VCMEQ V1.S4, V9.S4, V2.S4
+	WORD  $0x4e601c20 // bic v0.16b, v1.16b, v0.16b
+	VBIT  V2.B16, V0.B16, V3.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R2), F0
+	VDUP  V0.S[0], V0.S4
+	VAND  V0.B16, V6.B16, V0.B16
+	VORR  V0.B16, V3.B16, V0.B16
+	WORD  $0x4ea08922 // cmgt v2.4s, v9.4s, #0
+	WORD  $0x4ea93423 // cmgt v3.4s, v1.4s, v9.4s
+	VAND  V3.B16, V2.B16, V2.B16
+	FMOVS 16(R2), F3
+	VDUP  V3.S[0], V3.S4
+	VAND  V3.B16, V6.B16, V3.B16
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
+	VAND  V3.B16, V2.B16, V2.B16
+	WORD  $0x4ea13521 // cmgt v1.4s, v9.4s, v1.4s
+	VORR  V1.B16, V2.B16, V1.B16
+	FMOVQ 368(R0), F6
+	VBIF  V1.B16, V0.B16, V6.B16
+
+focuseasy0_722:
+focusdone722:
+	// loss = (alpha l) q^gamma
+	FMOVQ 1104(R0), F0
+	WORD  $0x6e2de400 // fcmge v0.4s, v0.4s, v13.4s
+	WORD  $0x6e26dda1 // fmul v1.4s, v13.4s, v6.4s
+	VBIT  V0.B16, V1.B16, V13.B16
+	FMOVQ 368(R0), F0
+	VUMIN V0.S4, V13.S4, V0.S4
+	MOVD  losses+0(FP), R0
+	FMOVS F0, (R0)
+	RET
+
 // func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R8
+	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
 	MOVD  n+16(FP), R1
-	MOVD  losses+0(FP), R2
-	MOVD  sums+8(FP), R3
-	MOVD  p+24(FP), R5
-	MOVD  (R5), R6
-	MOVD  scale+32(FP), R7
+	CMP   $2, R1
+	BLT   sole
+	MOVD  n+16(FP), R1
+	MOVD  losses+0(FP), R3
+	MOVD  sums+8(FP), R5
+	MOVD  p+24(FP), R6
+	MOVD  (R6), R7
+	MOVD  scale+32(FP), R8
 	CMP   $8, R1
 	BLT   rest
 
 block:
-	FMOVQ (R3), F7
-	FMOVQ 128(R3), F5
-	FMOVQ 256(R3), F4
-	FMOVQ 384(R3), F6
-	FMOVQ 512(R3), F2
-	FMOVQ 16(R3), F15
-	FMOVQ 144(R3), F9
-	FMOVQ 272(R3), F12
-	FMOVQ 400(R3), F10
-	FMOVQ 528(R3), F3
+	FMOVQ (R5), F7
+	FMOVQ 128(R5), F5
+	FMOVQ 256(R5), F4
+	FMOVQ 384(R5), F6
+	FMOVQ 512(R5), F2
+	FMOVQ 16(R5), F15
+	FMOVQ 144(R5), F9
+	FMOVQ 272(R5), F12
+	FMOVQ 400(R5), F10
+	FMOVQ 528(R5), F3
 	WORD  $0x4ea0f98e // fabs v14.4s, v12.4s
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
@@ -27732,8 +29144,8 @@ block:
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V13.S4, V0.S4, V20.S4
-	FMOVQ (R8), F25
-	FMOVQ (R8), F19
+	FMOVQ (R2), F25
+	FMOVQ (R2), F19
 	VTBL  V25.B16, [V21.B16], V26.B16
 	VTBL  V19.B16, [V17.B16], V21.B16
 	FMOVQ 192(R0), F19
@@ -27742,8 +29154,8 @@ block:
 	FMOVQ 208(R0), F25
 	VBIT  V27.B16, V26.B16, V19.B16
 	VBIT  V25.B16, V21.B16, V17.B16
-	FMOVQ 64(R8), F25
-	FMOVQ 64(R8), F21
+	FMOVQ 64(R2), F25
+	FMOVQ 64(R2), F21
 	VTBL  V19.B16, [V25.B16], V25.B16
 	VTBL  V17.B16, [V21.B16], V21.B16
 	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
@@ -27756,12 +29168,12 @@ block:
 	VFMLA V22.S4, V18.S4, V20.S4
 	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
 	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 80(R8), F22
-	FMOVQ 80(R8), F18
+	FMOVQ 80(R2), F22
+	FMOVQ 80(R2), F18
 	VTBL  V19.B16, [V22.B16], V23.B16
 	VTBL  V17.B16, [V18.B16], V22.B16
-	FMOVQ 96(R8), F24
-	FMOVQ 96(R8), F18
+	FMOVQ 96(R2), F24
+	FMOVQ 96(R2), F18
 	VTBL  V19.B16, [V24.B16], V19.B16
 	VTBL  V17.B16, [V18.B16], V18.B16
 	WORD  $0x6e35debb // fmul v27.4s, v21.4s, v21.4s
@@ -27850,8 +29262,8 @@ block:
 	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
 	WORD  $0x4e6a1d6c // bic v12.16b, v11.16b, v10.16b
 	WORD  $0x4e661d2a // bic v10.16b, v9.16b, v6.16b
-	FMOVS 8(R5), F9
-	FMOVS 8(R5), F6
+	FMOVS 8(R6), F9
+	FMOVS 8(R6), F6
 	VDUP  V9.S[0], V13.S4
 	VDUP  V6.S[0], V11.S4
 	FMOVQ 224(R0), F9
@@ -27862,34 +29274,34 @@ block:
 	VMOV  V8.B16, V11.B16
 
 	// q^gamma
-	CMP  $1, R6
-	BGE  focusnot0_716
+	CMP  $1, R7
+	BGE  focusnot0_762
 	WORD $0x6e2add4a // fmul v10.4s, v10.4s, v10.4s
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone716
+	JMP  focusdone762
 
-focusnot0_716:
-	CMP   $2, R6
-	BGE   focusnot1_716
+focusnot0_762:
+	CMP   $2, R7
+	BGE   focusnot1_762
 	FMOVQ 224(R0), F10
 	FMOVQ 224(R0), F11
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot1_716:
-	CMP $3, R6
-	BGE focusnot2_716
-	JMP focusdone716
+focusnot1_762:
+	CMP $3, R7
+	BGE focusnot2_762
+	JMP focusdone762
 
-focusnot2_716:
-	CMP  $4, R6
-	BGE  focusnot3_716
+focusnot2_762:
+	CMP  $4, R7
+	BGE  focusnot3_762
 	WORD $0x6ea1f94a // fsqrt v10.4s, v10.4s
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone716
+	JMP  focusdone762
 
-focusnot3_716:
-	CMP   $5, R6
-	BGE   focusnot4_716
+focusnot3_762:
+	CMP   $5, R7
+	BGE   focusnot4_762
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	VMOV  V10.B16, V13.B16
 	VFMLS V12.S4, V12.S4, V13.S4
@@ -27906,11 +29318,11 @@ focusnot3_716:
 	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
 	VFMLA V12.S4, V11.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot4_716:
-	CMP   $6, R6
-	BGE   focusnot5_716
+focusnot4_762:
+	CMP   $6, R7
+	BGE   focusnot5_762
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	WORD  $0x6e2add4d // fmul v13.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f9af // fneg v15.4s, v13.4s
@@ -27933,11 +29345,11 @@ focusnot4_716:
 	VFMLA V14.S4, V11.S4, V15.S4
 	WORD  $0x6e2cddeb // fmul v11.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V13.S4, V11.S4
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot5_716:
-	CMP   $7, R6
-	BGE   focusnot6_716
+focusnot5_762:
+	CMP   $7, R7
+	BGE   focusnot6_762
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -27950,11 +29362,11 @@ focusnot5_716:
 	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
 	VFMLA V11.S4, V12.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot6_716:
-	CMP   $8, R6
-	BGE   focusnot7_716
+focusnot6_762:
+	CMP   $8, R7
+	BGE   focusnot7_762
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -27967,11 +29379,11 @@ focusnot6_716:
 	WORD  $0x4e2cd58b // fadd v11.4s, v12.4s, v12.4s
 	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
 	VFMLA V12.S4, V12.S4, V11.S4
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot7_716:
-	CMP   $9, R6
-	BGE   focusnot8_716
+focusnot7_762:
+	CMP   $9, R7
+	BGE   focusnot8_762
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -27994,10 +29406,10 @@ focusnot7_716:
 	WORD  $0x6e2bde0c // fmul v12.4s, v16.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V12.S4
 	VMOV  V12.B16, V11.B16
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot8_716:
-	ADD   $24, R5, R9
+focusnot8_762:
+	ADD   $24, R6, R9
 	FMOVS (R9), F12
 	VDUP  V12.S[0], V12.S4
 	FMOVS 4(R9), F13
@@ -28017,12 +29429,12 @@ focusnot8_716:
 	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28047,7 +29459,7 @@ focusnot8_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d637 // fadd v23.4s, v17.4s, v23.4s
 	WORD  $0x6e37dd98 // fmul v24.4s, v12.4s, v23.4s
@@ -28063,7 +29475,7 @@ focusnot8_716:
 	WORD  $0x4eb7d6d7 // fsub v23.4s, v22.4s, v23.4s
 	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
 	VFMLA V16.S4, V13.S4, V23.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V17.S4
 	VFMLA V16.S4, V14.S4, V17.S4
@@ -28080,14 +29492,14 @@ focusnot8_716:
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	FMOVQ 80(R0), F18
 	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ (R8), F17
+	FMOVQ (R2), F17
 	VTBL  V17.B16, [V22.B16], V18.B16
 	FMOVQ 304(R0), F17
 	FMOVQ 320(R0), F21
 	VBIT  V21.B16, V18.B16, V17.B16
-	FLDPQ 208(R8), (F30, F31)
+	FLDPQ 208(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 240(R8), (F30, F31)
+	FLDPQ 240(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
 	VFMLA V16.S4, V18.S4, V17.S4
 
@@ -28108,11 +29520,11 @@ focusnot8_716:
 	VORR  V17.B16, V15.B16, V15.B16
 	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
 	FMOVD F15, R10
-	CBNZ  R10, focushard0_716
+	CBNZ  R10, focushard0_762
 	VMOV  V16.B16, V10.B16
-	JMP   focuseasy0_716
+	JMP   focuseasy0_762
 
-focushard0_716:
+focushard0_762:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f94f // fabs v15.4s, v10.4s
 	FMOVQ 640(R0), F16
@@ -28132,12 +29544,12 @@ focushard0_716:
 	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28162,7 +29574,7 @@ focushard0_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
 	WORD  $0x6e31dd98 // fmul v24.4s, v12.4s, v17.4s
@@ -28178,7 +29590,7 @@ focushard0_716:
 	WORD  $0x4eb9d6d9 // fsub v25.4s, v22.4s, v25.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V16.S4, V13.S4, V24.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V23.S4
 	VFMLA V16.S4, V14.S4, V23.S4
@@ -28195,14 +29607,14 @@ focushard0_716:
 	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	FMOVQ 80(R0), F16
 	VFMLA V16.S4, V14.S4, V13.S4
-	FMOVQ (R8), F14
+	FMOVQ (R2), F14
 	VTBL  V14.B16, [V22.B16], V16.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 320(R0), F18
 	VBIT  V18.B16, V16.B16, V14.B16
-	FLDPQ 272(R8), (F30, F31)
+	FLDPQ 272(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V16.B16
-	FLDPQ 304(R8), (F30, F31)
+	FLDPQ 304(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
 	VFMLA V13.S4, V16.S4, V14.S4
 
@@ -28265,7 +29677,7 @@ focushard0_716:
 	FMOVQ 368(R0), F10
 	VBIF  V13.B16, V12.B16, V10.B16
 
-focuseasy0_716:
+focuseasy0_762:
 	FMOVS (R9), F12
 	VDUP  V12.S[0], V12.S4
 	FMOVS 4(R9), F13
@@ -28285,12 +29697,12 @@ focuseasy0_716:
 	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28315,7 +29727,7 @@ focuseasy0_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d637 // fadd v23.4s, v17.4s, v23.4s
 	WORD  $0x6e37dd98 // fmul v24.4s, v12.4s, v23.4s
@@ -28331,7 +29743,7 @@ focuseasy0_716:
 	WORD  $0x4eb7d6d7 // fsub v23.4s, v22.4s, v23.4s
 	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
 	VFMLA V16.S4, V13.S4, V23.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V17.S4
 	VFMLA V16.S4, V14.S4, V17.S4
@@ -28348,14 +29760,14 @@ focuseasy0_716:
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	FMOVQ 80(R0), F18
 	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ (R8), F17
+	FMOVQ (R2), F17
 	VTBL  V17.B16, [V22.B16], V18.B16
 	FMOVQ 304(R0), F17
 	FMOVQ 320(R0), F21
 	VBIT  V21.B16, V18.B16, V17.B16
-	FLDPQ 208(R8), (F30, F31)
+	FLDPQ 208(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 240(R8), (F30, F31)
+	FLDPQ 240(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
 	VFMLA V16.S4, V18.S4, V17.S4
 
@@ -28376,11 +29788,11 @@ focuseasy0_716:
 	VORR  V17.B16, V15.B16, V15.B16
 	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
 	FMOVD F15, R10
-	CBNZ  R10, focushard1_716
+	CBNZ  R10, focushard1_762
 	VMOV  V16.B16, V11.B16
-	JMP   focuseasy1_716
+	JMP   focuseasy1_762
 
-focushard1_716:
+focushard1_762:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f96f // fabs v15.4s, v11.4s
 	FMOVQ 640(R0), F16
@@ -28400,12 +29812,12 @@ focushard1_716:
 	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28430,7 +29842,7 @@ focushard1_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
 	WORD  $0x6e31dd98 // fmul v24.4s, v12.4s, v17.4s
@@ -28446,7 +29858,7 @@ focushard1_716:
 	WORD  $0x4eb9d6d9 // fsub v25.4s, v22.4s, v25.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V16.S4, V13.S4, V24.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V23.S4
 	VFMLA V16.S4, V14.S4, V23.S4
@@ -28463,14 +29875,14 @@ focushard1_716:
 	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	FMOVQ 80(R0), F16
 	VFMLA V16.S4, V14.S4, V13.S4
-	FMOVQ (R8), F14
+	FMOVQ (R2), F14
 	VTBL  V14.B16, [V22.B16], V16.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 320(R0), F18
 	VBIT  V18.B16, V16.B16, V14.B16
-	FLDPQ 272(R8), (F30, F31)
+	FLDPQ 272(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V16.B16
-	FLDPQ 304(R8), (F30, F31)
+	FLDPQ 304(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
 	VFMLA V13.S4, V16.S4, V14.S4
 
@@ -28533,8 +29945,8 @@ focushard1_716:
 	FMOVQ 368(R0), F11
 	VBIF  V13.B16, V12.B16, V11.B16
 
-focuseasy1_716:
-focusdone716:
+focuseasy1_762:
+focusdone762:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F12
 	FMOVQ 1104(R0), F13
@@ -28550,8 +29962,8 @@ focusdone716:
 	VUMIN V13.S4, V20.S4, V14.S4
 
 	// s q, pre and f
-	FMOVS (R7), F13
-	FMOVS (R7), F15
+	FMOVS (R8), F13
+	FMOVS (R8), F15
 	VDUP  V13.S[0], V13.S4
 	VDUP  V15.S[0], V15.S4
 	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
@@ -28604,16 +30016,16 @@ focusdone716:
 	FMOVQ 368(R0), F9
 	VBIT  V3.B16, V2.B16, V4.B16
 	VBIT  V8.B16, V6.B16, V9.B16
-	FMOVQ F12, (R2)
-	FMOVQ F4, 384(R3)
-	FMOVQ F5, 512(R3)
-	FMOVQ F7, (R3)
-	FMOVQ F14, 16(R2)
-	FMOVQ F9, 400(R3)
-	FMOVQ F10, 528(R3)
-	FMOVQ F11, 16(R3)
-	ADD   $32, R2, R2
+	FMOVQ F12, (R3)
+	FMOVQ F4, 384(R5)
+	FMOVQ F5, 512(R5)
+	FMOVQ F7, (R5)
+	FMOVQ F14, 16(R3)
+	FMOVQ F9, 400(R5)
+	FMOVQ F10, 528(R5)
+	FMOVQ F11, 16(R5)
 	ADD   $32, R3, R3
+	ADD   $32, R5, R5
 	SUB   $8, R1, R1
 	CMP   $8, R1
 	BGE   block
@@ -28624,10 +30036,10 @@ rest:
 
 vector:
 	FMOVQ 224(R0), F3
-	ADD   $0, R3, R9
+	ADD   $0, R5, R9
 	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R3), F3
+	FMOVQ (R5), F3
 	JMP   partdone1
 
 partless1:
@@ -28643,10 +30055,10 @@ partone1:
 
 partdone1:
 	VMOVI $0, V5.B16
-	ADD   $128, R3, R9
+	ADD   $128, R5, R9
 	CMP   $4, R1
 	BLT   partless2
-	FMOVQ 128(R3), F5
+	FMOVQ 128(R5), F5
 	JMP   partdone2
 
 partless2:
@@ -28662,10 +30074,10 @@ partone2:
 
 partdone2:
 	VMOVI $0, V9.B16
-	ADD   $256, R3, R9
+	ADD   $256, R5, R9
 	CMP   $4, R1
 	BLT   partless3
-	FMOVQ 256(R3), F9
+	FMOVQ 256(R5), F9
 	JMP   partdone3
 
 partless3:
@@ -28681,10 +30093,10 @@ partone3:
 
 partdone3:
 	VMOVI $0, V4.B16
-	ADD   $384, R3, R9
+	ADD   $384, R5, R9
 	CMP   $4, R1
 	BLT   partless4
-	FMOVQ 384(R3), F4
+	FMOVQ 384(R5), F4
 	JMP   partdone4
 
 partless4:
@@ -28700,10 +30112,10 @@ partone4:
 
 partdone4:
 	FMOVQ 224(R0), F2
-	ADD   $512, R3, R9
+	ADD   $512, R5, R9
 	CMP   $4, R1
 	BLT   partless5
-	FMOVQ 512(R3), F2
+	FMOVQ 512(R5), F2
 	JMP   partdone5
 
 partless5:
@@ -28839,21 +30251,21 @@ partdone5:
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V11.S4, V0.S4, V12.S4
-	FMOVQ (R8), F13
+	FMOVQ (R2), F13
 	VTBL  V13.B16, [V10.B16], V10.B16
 	FMOVQ 192(R0), F13
 	FMOVQ 208(R0), F14
 	VBIT  V14.B16, V10.B16, V13.B16
-	FMOVQ 64(R8), F10
+	FMOVQ 64(R2), F10
 	VTBL  V13.B16, [V10.B16], V10.B16
 	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
 	FMOVQ 432(R0), F12
 	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
 	VFMLA V10.S4, V8.S4, V12.S4
 	WORD  $0x4e21d968 // scvtf v8.4s, v11.4s
-	FMOVQ 80(R8), F10
+	FMOVQ 80(R2), F10
 	VTBL  V13.B16, [V10.B16], V11.B16
-	FMOVQ 96(R8), F10
+	FMOVQ 96(R2), F10
 	VTBL  V13.B16, [V10.B16], V15.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
@@ -28901,38 +30313,38 @@ partdone5:
 	WORD  $0x4e28e4a6 // fcmeq v6.4s, v5.4s, v8.4s
 	WORD  $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
 	WORD  $0x4e661ca6 // bic v6.16b, v5.16b, v6.16b
-	FMOVS 8(R5), F5
+	FMOVS 8(R6), F5
 	VDUP  V5.S[0], V7.S4
 	FMOVQ 224(R0), F5
 	VFMLA V6.S4, V7.S4, V5.S4
 	VMOV  V4.B16, V6.B16
 
 	// q^gamma
-	CMP  $1, R6
-	BGE  focusnot0_717
+	CMP  $1, R7
+	BGE  focusnot0_763
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone717
+	JMP  focusdone763
 
-focusnot0_717:
-	CMP   $2, R6
-	BGE   focusnot1_717
+focusnot0_763:
+	CMP   $2, R7
+	BGE   focusnot1_763
 	FMOVQ 224(R0), F6
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot1_717:
-	CMP $3, R6
-	BGE focusnot2_717
-	JMP focusdone717
+focusnot1_763:
+	CMP $3, R7
+	BGE focusnot2_763
+	JMP focusdone763
 
-focusnot2_717:
-	CMP  $4, R6
-	BGE  focusnot3_717
+focusnot2_763:
+	CMP  $4, R7
+	BGE  focusnot3_763
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone717
+	JMP  focusdone763
 
-focusnot3_717:
-	CMP   $5, R6
-	BGE   focusnot4_717
+focusnot3_763:
+	CMP   $5, R7
+	BGE   focusnot4_763
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -28941,11 +30353,11 @@ focusnot3_717:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot4_717:
-	CMP   $6, R6
-	BGE   focusnot5_717
+focusnot4_763:
+	CMP   $6, R7
+	BGE   focusnot5_763
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -28957,33 +30369,33 @@ focusnot4_717:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot5_717:
-	CMP   $7, R6
-	BGE   focusnot6_717
+focusnot5_763:
+	CMP   $7, R7
+	BGE   focusnot6_763
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot6_717:
-	CMP   $8, R6
-	BGE   focusnot7_717
+focusnot6_763:
+	CMP   $8, R7
+	BGE   focusnot7_763
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot7_717:
-	CMP   $9, R6
-	BGE   focusnot8_717
+focusnot7_763:
+	CMP   $9, R7
+	BGE   focusnot8_763
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -28995,10 +30407,10 @@ focusnot7_717:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot8_717:
-	ADD   $24, R5, R9
+focusnot8_763:
+	ADD   $24, R6, R9
 	FMOVS (R9), F7
 	VDUP  V7.S[0], V7.S4
 	FMOVS 4(R9), F8
@@ -29018,12 +30430,12 @@ focusnot8_717:
 	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F15
+	FMOVQ (R2), F15
 	VTBL  V15.B16, [V13.B16], V15.B16
 	FMOVQ 304(R0), F13
 	FMOVQ 320(R0), F16
 	VBIT  V16.B16, V15.B16, V13.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
 	FMOVQ 432(R0), F16
 	VFMLA V15.S4, V11.S4, V16.S4
@@ -29048,7 +30460,7 @@ focusnot8_717:
 	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
 	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
 	WORD  $0x6e31dcf2 // fmul v18.4s, v7.4s, v17.4s
@@ -29064,7 +30476,7 @@ focusnot8_717:
 	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
 	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
 	VFMLA V11.S4, V8.S4, V17.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
 	VFMLA V13.S4, V7.S4, V12.S4
 	VFMLA V11.S4, V9.S4, V12.S4
@@ -29081,14 +30493,14 @@ focusnot8_717:
 	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
 	FMOVQ 80(R0), F13
 	VFMLA V13.S4, V12.S4, V11.S4
-	FMOVQ (R8), F12
+	FMOVQ (R2), F12
 	VTBL  V12.B16, [V16.B16], V13.B16
 	FMOVQ 304(R0), F12
 	FMOVQ 320(R0), F15
 	VBIT  V15.B16, V13.B16, V12.B16
-	FLDPQ 208(R8), (F30, F31)
+	FLDPQ 208(R2), (F30, F31)
 	VTBL  V12.B16, [V30.B16, V31.B16], V13.B16
-	FLDPQ 240(R8), (F30, F31)
+	FLDPQ 240(R2), (F30, F31)
 	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
 	VFMLA V11.S4, V13.S4, V12.S4
 
@@ -29109,11 +30521,11 @@ focusnot8_717:
 	VORR  V12.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R10
-	CBNZ  R10, focushard0_717
+	CBNZ  R10, focushard0_763
 	VMOV  V11.B16, V6.B16
-	JMP   focuseasy0_717
+	JMP   focuseasy0_763
 
-focushard0_717:
+focushard0_763:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
 	FMOVQ 640(R0), F11
@@ -29133,12 +30545,12 @@ focushard0_717:
 	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F15
+	FMOVQ (R2), F15
 	VTBL  V15.B16, [V13.B16], V15.B16
 	FMOVQ 304(R0), F13
 	FMOVQ 320(R0), F16
 	VBIT  V16.B16, V15.B16, V13.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
 	FMOVQ 432(R0), F16
 	VFMLA V15.S4, V11.S4, V16.S4
@@ -29163,7 +30575,7 @@ focushard0_717:
 	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
 	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
 	WORD  $0x6e2cdcf2 // fmul v18.4s, v7.4s, v12.4s
@@ -29179,7 +30591,7 @@ focushard0_717:
 	WORD  $0x4eb3d613 // fsub v19.4s, v16.4s, v19.4s
 	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
 	VFMLA V11.S4, V8.S4, V18.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
 	VFMLA V13.S4, V7.S4, V17.S4
 	VFMLA V11.S4, V9.S4, V17.S4
@@ -29196,14 +30608,14 @@ focushard0_717:
 	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
 	FMOVQ 80(R0), F11
 	VFMLA V11.S4, V9.S4, V8.S4
-	FMOVQ (R8), F9
+	FMOVQ (R2), F9
 	VTBL  V9.B16, [V16.B16], V11.B16
 	FMOVQ 304(R0), F9
 	FMOVQ 320(R0), F13
 	VBIT  V13.B16, V11.B16, V9.B16
-	FLDPQ 272(R8), (F30, F31)
+	FLDPQ 272(R2), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FLDPQ 304(R8), (F30, F31)
+	FLDPQ 304(R2), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
 	VFMLA V8.S4, V11.S4, V9.S4
 
@@ -29266,8 +30678,8 @@ focushard0_717:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focuseasy0_717:
-focusdone717:
+focuseasy0_763:
+focusdone763:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F7
 	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
@@ -29277,7 +30689,7 @@ focusdone717:
 	VUMIN V7.S4, V14.S4, V7.S4
 
 	// s q, pre and f
-	FMOVS (R7), F8
+	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
 	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
 	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
@@ -29304,10 +30716,10 @@ focusdone717:
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R0), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	ADD   $0, R2, R9
+	ADD   $0, R3, R9
 	CMP   $4, R1
 	BLT   partless6
-	FMOVQ F7, (R2)
+	FMOVQ F7, (R3)
 	JMP   partdone6
 
 partless6:
@@ -29322,10 +30734,10 @@ partone6:
 	VST1 V7.S[0], (R9)
 
 partdone6:
-	ADD   $384, R3, R9
+	ADD   $384, R5, R9
 	CMP   $4, R1
 	BLT   partless7
-	FMOVQ F4, 384(R3)
+	FMOVQ F4, 384(R5)
 	JMP   partdone7
 
 partless7:
@@ -29340,10 +30752,10 @@ partone7:
 	VST1 V4.S[0], (R9)
 
 partdone7:
-	ADD   $512, R3, R9
+	ADD   $512, R5, R9
 	CMP   $4, R1
 	BLT   partless8
-	FMOVQ F5, 512(R3)
+	FMOVQ F5, 512(R5)
 	JMP   partdone8
 
 partless8:
@@ -29358,10 +30770,10 @@ partone8:
 	VST1 V5.S[0], (R9)
 
 partdone8:
-	ADD   $0, R3, R9
+	ADD   $0, R5, R9
 	CMP   $4, R1
 	BLT   partless9
-	FMOVQ F6, (R3)
+	FMOVQ F6, (R5)
 	JMP   partdone9
 
 partless9:
@@ -29376,8 +30788,8 @@ partone9:
 	VST1 V6.S[0], (R9)
 
 partdone9:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
+	ADD $16, R5, R5
 	SUB $4, R1, R1
 	CMP $1, R1
 	BGE vector
@@ -29385,1370 +30797,2628 @@ partdone9:
 done:
 	RET
 
+sole:
+	MOVD  sums+8(FP), R1
+	FMOVS (R1), F2
+	VDUP  V2.S[0], V3.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 128(R1), F2
+	VDUP  V2.S[0], V5.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 256(R1), F2
+	VDUP  V2.S[0], V9.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 384(R1), F2
+	VDUP  V2.S[0], V4.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 512(R1), F2
+	VDUP  V2.S[0], V2.S4
+	MOVD  p+24(FP), R1
+	MOVD  (R1), R3
+	MOVD  scale+32(FP), R5
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0f926 // fabs v6.4s, v9.4s
+	FMOVQ 1152(R0), F7
+	WORD  $0x6ea7e4c7 // fcmgt v7.4s, v6.4s, v7.4s
+	WORD  $0x6ea6e426 // fcmgt v6.4s, v1.4s, v6.4s
+	VAND  V6.B16, V7.B16, V6.B16
+	VAND  V6.B16, V9.B16, V6.B16
+	FMOVQ 1104(R0), F7
+	WORD  $0x6e24e4e8 // fcmge v8.4s, v7.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V8.B16, V3.B16, V7.B16
+	WORD  $0x6ea9e483 // fcmgt v3.4s, v4.4s, v9.4s
+	VBIT  V3.B16, V4.B16, V9.B16
+	FMOVQ 336(R0), F3
+	WORD  $0x4e23e528 // fcmeq v8.4s, v9.4s, v3.4s
+	FMOVQ 368(R0), F3
+	VBIF  V8.B16, V7.B16, V3.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4ea6d484 // fsub v4.4s, v4.4s, v6.4s
+	FMOVQ 1184(R0), F6
+	WORD  $0x4ea4f4c6 // fmin v6.4s, v6.4s, v4.4s
+	FMOVQ 1168(R0), F7
+	WORD  $0x4e26f4e8 // fmax v8.4s, v7.4s, v6.4s
+	WORD  $0x6ea4e506 // fcmgt v6.4s, v8.4s, v4.4s
+	VMOVI $0, V7.B16
+	WORD  $0x6ea7e467 // fcmgt v7.4s, v3.4s, v7.4s
+	VAND  V7.B16, V6.B16, V6.B16
+	WORD  $0x4ea4d504 // fsub v4.4s, v8.4s, v4.4s
+	VAND  V6.B16, V4.B16, V7.B16
+	FMOVQ 1200(R0), F6
+	FMOVQ 48(R0), F4
+	VFMLA V4.S4, V8.S4, V6.S4
+	FMOVQ 1200(R0), F4
+	WORD  $0x4ea4d4c4 // fsub v4.4s, v6.4s, v4.4s
+	FMOVQ 1200(R0), F9
+	VSUB  V9.S4, V6.S4, V6.S4
+	VSUB  V6.S4, V5.S4, V6.S4
+	FMOVQ 80(R0), F5
+	VFMLS V5.S4, V4.S4, V8.S4
+	FMOVQ 96(R0), F5
+	VFMLS V5.S4, V4.S4, V8.S4
+	FMOVQ 1264(R0), F5
+	FMOVQ 1248(R0), F4
+	VFMLA V4.S4, V8.S4, V5.S4
+	FMOVQ 1280(R0), F4
+	VFMLA V5.S4, V8.S4, V4.S4
+	FMOVQ 1296(R0), F5
+	VFMLA V4.S4, V8.S4, V5.S4
+	FMOVQ 1312(R0), F4
+	VFMLA V5.S4, V8.S4, V4.S4
+	FMOVQ 224(R0), F9
+	VFMLA V4.S4, V8.S4, V9.S4
+	FMOVQ 224(R0), F4
+	VFMLA V9.S4, V8.S4, V4.S4
+	WORD  $0x4ea4d405 // fsub v5.4s, v0.4s, v4.4s
+	VFMLA V9.S4, V8.S4, V5.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e24fc09 // fdiv v9.4s, v0.4s, v4.4s
+	WORD  $0x6e23dd28 // fmul v8.4s, v9.4s, v3.4s
+	VMOV  V3.B16, V10.B16
+	VFMLS V4.S4, V8.S4, V10.S4
+	WORD  $0x6e25dd04 // fmul v4.4s, v8.4s, v5.4s
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	WORD  $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	VUSHR $23, V8.S4, V5.S4
+	FMOVQ 1376(R0), F9
+	VSUB  V9.S4, V5.S4, V5.S4
+	VADD  V6.S4, V5.S4, V5.S4
+	VMOVI $0, V9.B16
+	WORD  $0x4ea964a5 // smax v5.4s, v5.4s, v9.4s
+	VSUB  V5.S4, V6.S4, V6.S4
+	FMOVQ 1392(R0), F9
+	WORD  $0x4ea964c9 // smax v9.4s, v6.4s, v9.4s
+	WORD  $0x4f3f052a // sshr v10.4s, v9.4s, #1
+	FMOVQ 848(R0), F6
+	VADD  V6.S4, V10.S4, V6.S4
+	VSHL  $23, V6.S4, V6.S4
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 848(R0), F10
+	VADD  V10.S4, V9.S4, V9.S4
+	VSHL  $23, V9.S4, V9.S4
+	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD  $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6ea8e406 // fcmgt v6.4s, v0.4s, v8.4s
+	VBSL  V8.B16, V0.B16, V6.B16
+	WORD  $0x6ea0e509 // fcmgt v9.4s, v8.4s, v0.4s
+	VBSL  V8.B16, V0.B16, V9.B16
+	WORD  $0x4e29d4ca // fadd v10.4s, v6.4s, v9.4s
+	WORD  $0x4ea6d546 // fsub v6.4s, v10.4s, v6.4s
+	WORD  $0x4ea6d52b // fsub v11.4s, v9.4s, v6.4s
+	WORD  $0x6e2afc06 // fdiv v6.4s, v0.4s, v10.4s
+	WORD  $0x6e26dc89 // fmul v9.4s, v4.4s, v6.4s
+	WORD  $0x6e26dd0c // fmul v12.4s, v8.4s, v6.4s
+	VMOV  V8.B16, V13.B16
+	VFMLS V10.S4, V12.S4, V13.S4
+	WORD  $0x4e24d5aa // fadd v10.4s, v13.4s, v4.4s
+	WORD  $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	WORD  $0x6e24dd84 // fmul v4.4s, v12.4s, v4.4s
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD  $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
+	WORD  $0x6ea0e48a // fcmgt v10.4s, v4.4s, v0.4s
+	VBIT  V10.B16, V0.B16, V4.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d50a // fadd v10.4s, v8.4s, v0.4s
+	FMOVQ 1408(R0), F11
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 336(R0), F11
+	VAND  V11.B16, V10.B16, V11.B16
+	VUSHR $21, V10.S4, V10.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V11.S4, V0.S4, V12.S4
+	FMOVQ (R2), F13
+	VTBL  V13.B16, [V10.B16], V10.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F14
+	VBIT  V14.B16, V10.B16, V13.B16
+	FMOVQ 64(R2), F10
+	VTBL  V13.B16, [V10.B16], V10.B16
+	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	FMOVQ 432(R0), F12
+	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
+	VFMLA V10.S4, V8.S4, V12.S4
+	WORD  $0x4e21d968 // scvtf v8.4s, v11.4s
+	FMOVQ 80(R2), F10
+	VTBL  V13.B16, [V10.B16], V11.B16
+	FMOVQ 96(R2), F10
+	VTBL  V13.B16, [V10.B16], V15.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	FMOVQ 1456(R0), F14
+	FMOVQ 1440(R0), F13
+	VFMLA V13.S4, V12.S4, V14.S4
+	FMOVQ 1424(R0), F13
+	VFMLA V13.S4, V10.S4, V14.S4
+	FMOVQ 1488(R0), F16
+	FMOVQ 1472(R0), F13
+	VFMLA V13.S4, V12.S4, V16.S4
+	VFMLA V14.S4, V10.S4, V16.S4
+	FMOVQ 528(R0), F13
+	VFMLA V13.S4, V8.S4, V15.S4
+	VFMLA V16.S4, V10.S4, V15.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F10
+	VFMLA V10.S4, V8.S4, V11.S4
+	WORD  $0x4e2cd568 // fadd v8.4s, v11.4s, v12.4s
+	WORD  $0x4ea8d56a // fsub v10.4s, v11.4s, v8.4s
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ad5ea // fadd v10.4s, v15.4s, v10.4s
+	WORD  $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	WORD  $0x4e29d509 // fadd v9.4s, v8.4s, v9.4s
+	WORD  $0x4e21d8a8 // scvtf v8.4s, v5.4s
+	FMOVQ 80(R0), F10
+	VFMLA V10.S4, V8.S4, V9.S4
+	WORD  $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	VMOVI $0, V8.B16
+	WORD  $0x6e27dc49 // fmul v9.4s, v2.4s, v7.4s
+	WORD  $0x4e22e50a // fcmeq v10.4s, v8.4s, v2.4s
+	WORD  $0x4e27e4eb // fcmeq v11.4s, v7.4s, v7.4s
+	VAND  V11.B16, V10.B16, V10.B16
+	WORD  $0x4e6a1d2e // bic v14.16b, v9.16b, v10.16b
+
+	// 1 + gamma p_t l / q
+	VMOVI $0, V9.B16
+	WORD  $0x4ea934a5 // cmgt v5.4s, v5.4s, v9.4s
+	WORD  $0x4e651cc5 // bic v5.16b, v6.16b, v5.16b
+	WORD  $0x4e24e506 // fcmeq v6.4s, v8.4s, v4.4s
+	WORD  $0x6e24fce7 // fdiv v7.4s, v7.4s, v4.4s
+	VBIT  V6.B16, V0.B16, V7.B16
+	WORD  $0x4e28e4a6 // fcmeq v6.4s, v5.4s, v8.4s
+	WORD  $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
+	WORD  $0x4e661ca6 // bic v6.16b, v5.16b, v6.16b
+	FMOVS 8(R1), F5
+	VDUP  V5.S[0], V7.S4
+	FMOVQ 224(R0), F5
+	VFMLA V6.S4, V7.S4, V5.S4
+	VMOV  V4.B16, V6.B16
+
+	// q^gamma
+	CMP  $1, R3
+	BGE  focusnot0_764
+	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
+	JMP  focusdone764
+
+focusnot0_764:
+	CMP   $2, R3
+	BGE   focusnot1_764
+	FMOVQ 224(R0), F6
+	JMP   focusdone764
+
+focusnot1_764:
+	CMP $3, R3
+	BGE focusnot2_764
+	JMP focusdone764
+
+focusnot2_764:
+	CMP  $4, R3
+	BGE  focusnot3_764
+	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
+	JMP  focusdone764
+
+focusnot3_764:
+	CMP   $5, R3
+	BGE   focusnot4_764
+	WORD  $0x6ea1f8c1 // fsqrt v1.4s, v6.4s
+	VMOV  V6.B16, V7.B16
+	VFMLS V1.S4, V1.S4, V7.S4
+	FMOVQ 1088(R0), F8
+	WORD  $0x6e28dc28 // fmul v8.4s, v1.4s, v8.4s
+	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	VFMLA V1.S4, V6.S4, V7.S4
+	VMOV  V7.B16, V6.B16
+	JMP   focusdone764
+
+focusnot4_764:
+	CMP   $6, R3
+	BGE   focusnot5_764
+	WORD  $0x6ea1f8c1 // fsqrt v1.4s, v6.4s
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e9 // fneg v9.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V9.S4
+	VMOV  V6.B16, V8.B16
+	VFMLS V1.S4, V1.S4, V8.S4
+	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	FMOVQ 1088(R0), F8
+	VFMLA V8.S4, V6.S4, V9.S4
+	WORD  $0x6e21dd26 // fmul v6.4s, v9.4s, v1.4s
+	VFMLA V1.S4, V7.S4, V6.S4
+	JMP   focusdone764
+
+focusnot5_764:
+	CMP   $7, R3
+	BGE   focusnot6_764
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f827 // fneg v7.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V7.S4
+	WORD  $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
+	VFMLA V6.S4, V1.S4, V7.S4
+	VMOV  V7.B16, V6.B16
+	JMP   focusdone764
+
+focusnot6_764:
+	CMP   $8, R3
+	BGE   focusnot7_764
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f827 // fneg v7.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V7.S4
+	WORD  $0x4e21d426 // fadd v6.4s, v1.4s, v1.4s
+	WORD  $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	VFMLA V1.S4, V1.S4, V6.S4
+	JMP   focusdone764
+
+focusnot7_764:
+	CMP   $9, R3
+	BGE   focusnot8_764
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f827 // fneg v7.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V7.S4
+	WORD  $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD  $0x4e21d429 // fadd v9.4s, v1.4s, v1.4s
+	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
+	VFMLA V1.S4, V1.S4, V10.S4
+	VFMLA V7.S4, V9.S4, V10.S4
+	WORD  $0x6e26dd41 // fmul v1.4s, v10.4s, v6.4s
+	VFMLA V6.S4, V8.S4, V1.S4
+	VMOV  V1.B16, V6.B16
+	JMP   focusdone764
+
+focusnot8_764:
+	ADD   $24, R1, R1
+	FMOVS (R1), F7
+	VDUP  V7.S[0], V7.S4
+	FMOVS 4(R1), F8
+	VDUP  V8.S[0], V8.S4
+	FMOVS 8(R1), F9
+	VDUP  V9.S[0], V9.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F10
+	VSUB  V10.S4, V6.S4, V11.S4
+	VUSHR $23, V11.S4, V10.S4
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F12
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F12
+	VADD  V12.S4, V11.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R2), F15
+	VTBL  V15.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F16
+	VBIT  V16.B16, V15.B16, V13.B16
+	FLDPQ 112(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
+	WORD  $0x6e31dcf2 // fmul v18.4s, v7.4s, v17.4s
+	WORD  $0x6ea0fa4c // fneg v12.4s, v18.4s
+	VFMLA V17.S4, V7.S4, V12.S4
+	VMOV  V18.B16, V17.B16
+	VFMLA V16.S4, V8.S4, V17.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F16
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	FMOVQ 784(R0), F17
+	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VFMLA V11.S4, V8.S4, V17.S4
+	FLDPQ 176(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V12.S4
+	VFMLA V11.S4, V9.S4, V12.S4
+	VFMLA V15.S4, V8.S4, V12.S4
+	WORD  $0x4e2cd62c // fadd v12.4s, v17.4s, v12.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F11
+	FMOVQ 800(R0), F13
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ 832(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	FMOVQ 80(R0), F13
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ (R2), F12
+	VTBL  V12.B16, [V16.B16], V13.B16
+	FMOVQ 304(R0), F12
+	FMOVQ 320(R0), F15
+	VBIT  V15.B16, V13.B16, V12.B16
+	FLDPQ 208(R2), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V13.B16
+	FLDPQ 240(R2), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V13.S4, V12.S4
+
+	// times 2^k
+	WORD  $0x4e2cd5ab // fadd v11.4s, v13.4s, v12.4s
+	VSHL  $20, V16.S4, V12.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	VADD  V12.S4, V11.S4, V11.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F12
+	WORD  $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	FMOVQ 880(R0), F12
+	VEOR  V12.B16, V16.B16, V12.B16
+	FMOVQ 864(R0), F13
+	WORD  $0x4e6d1d8c // bic v12.16b, v12.16b, v13.16b
+	VORR  V12.B16, V10.B16, V10.B16
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R3
+	CBNZ  R3, focushard0_764
+	VMOV  V11.B16, V6.B16
+	JMP   focuseasy0_764
+
+focushard0_764:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
+	FMOVQ 640(R0), F11
+	VSUB  V11.S4, V10.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+	FMOVQ 896(R0), F13
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 560(R0), F13
+	WORD  $0x4eaa35ad // cmgt v13.4s, v13.4s, v10.4s
+	VBIT  V13.B16, V12.B16, V11.B16
+	WORD  $0x4f29056c // sshr v12.4s, v11.4s, #23
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F15
+	VADD  V15.S4, V11.S4, V11.S4
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R2), F15
+	VTBL  V15.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F16
+	VBIT  V16.B16, V15.B16, V13.B16
+	FLDPQ 112(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	WORD  $0x6e2cdcf2 // fmul v18.4s, v7.4s, v12.4s
+	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
+	VFMLA V12.S4, V7.S4, V17.S4
+	VMOV  V18.B16, V12.B16
+	VFMLA V16.S4, V8.S4, V12.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F16
+	WORD  $0x4e30d590 // fadd v16.4s, v12.4s, v16.4s
+	FMOVQ 784(R0), F19
+	WORD  $0x4eb3d613 // fsub v19.4s, v16.4s, v19.4s
+	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
+	VFMLA V11.S4, V8.S4, V18.S4
+	FLDPQ 176(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V17.S4
+	VFMLA V11.S4, V9.S4, V17.S4
+	VFMLA V15.S4, V8.S4, V17.S4
+	WORD  $0x4e31d649 // fadd v9.4s, v18.4s, v17.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F8
+	FMOVQ 800(R0), F11
+	VFMLA V11.S4, V9.S4, V8.S4
+	FMOVQ 832(R0), F11
+	VFMLA V8.S4, V9.S4, V11.S4
+	WORD  $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
+	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	FMOVQ 80(R0), F11
+	VFMLA V11.S4, V9.S4, V8.S4
+	FMOVQ (R2), F9
+	VTBL  V9.B16, [V16.B16], V11.B16
+	FMOVQ 304(R0), F9
+	FMOVQ 320(R0), F13
+	VBIT  V13.B16, V11.B16, V9.B16
+	FLDPQ 272(R2), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
+	FLDPQ 304(R2), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V8.S4, V11.S4, V9.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R0), F8
+	VSUB  V8.S4, V16.S4, V8.S4
+	WORD  $0x4f3d0508 // sshr v8.4s, v8.4s, #3
+	WORD  $0x4e29d56d // fadd v13.4s, v11.4s, v9.4s
+	VSHL  $23, V8.S4, V15.S4
+	VADD  V15.S4, V13.S4, V15.S4
+	VUMIN V1.S4, V15.S4, V16.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V15.B16
+	WORD  $0x4eaf6d08 // smin v8.4s, v8.4s, v15.4s
+	FMOVQ 912(R0), F15
+	VSUB  V8.S4, V15.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x4e2bd50f // fadd v15.4s, v8.4s, v11.4s
+	WORD  $0x4ea8d5f1 // fsub v17.4s, v15.4s, v8.4s
+	WORD  $0x4eb1d56b // fsub v11.4s, v11.4s, v17.4s
+	WORD  $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	WORD  $0x4e29d5e9 // fadd v9.4s, v15.4s, v9.4s
+	WORD  $0x6eade50b // fcmgt v11.4s, v8.4s, v13.4s
+	VSUB  V8.S4, V9.S4, V8.S4
+	VBIT  V11.B16, V8.B16, V16.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F8
+	WORD  $0x6ea8e588 // fcmgt v8.4s, v12.4s, v8.4s
+	FMOVQ 384(R0), F9
+	VBIF  V8.B16, V16.B16, V9.B16
+	FMOVQ 944(R0), F8
+	WORD  $0x6eace508 // fcmgt v8.4s, v8.4s, v12.4s
+	WORD  $0x4e681d29 // bic v9.16b, v9.16b, v8.16b
+	VMOVI $0, V8.B16
+	VCMEQ V8.S4, V10.S4, V8.S4
+	WORD  $0x4ea0a8e7 // cmlt v7.4s, v7.4s, #0
+	VAND  V7.B16, V1.B16, V11.B16
+	VBIT  V8.B16, V11.B16, V9.B16
+	VCMEQ V1.S4, V10.S4, V8.S4
+	WORD  $0x4e671c27 // bic v7.16b, v1.16b, v7.16b
+	VBIT  V8.B16, V7.B16, V9.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R1), F7
+	VDUP  V7.S[0], V7.S4
+	VAND  V7.B16, V6.B16, V7.B16
+	VORR  V7.B16, V9.B16, V7.B16
+	WORD  $0x4ea08948 // cmgt v8.4s, v10.4s, #0
+	WORD  $0x4eaa3429 // cmgt v9.4s, v1.4s, v10.4s
+	VAND  V9.B16, V8.B16, V8.B16
+	FMOVS 16(R1), F9
+	VDUP  V9.S[0], V9.S4
+	VAND  V9.B16, V6.B16, V6.B16
+	WORD  $0x4ea0a8c6 // cmlt v6.4s, v6.4s, #0
+	VAND  V6.B16, V8.B16, V6.B16
+	WORD  $0x4ea13541 // cmgt v1.4s, v10.4s, v1.4s
+	VORR  V1.B16, V6.B16, V1.B16
+	FMOVQ 368(R0), F6
+	VBIF  V1.B16, V7.B16, V6.B16
+
+focuseasy0_764:
+focusdone764:
+	// loss = (alpha l) q^gamma
+	FMOVQ 1104(R0), F1
+	WORD  $0x6e2ee421 // fcmge v1.4s, v1.4s, v14.4s
+	WORD  $0x6e26ddc7 // fmul v7.4s, v14.4s, v6.4s
+	VBIT  V1.B16, V7.B16, V14.B16
+	FMOVQ 368(R0), F1
+	VUMIN V1.S4, V14.S4, V1.S4
+
+	// s q, pre and f
+	FMOVS (R5), F7
+	VDUP  V7.S[0], V7.S4
+	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	WORD  $0x6e22dce2 // fmul v2.4s, v7.4s, v2.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	FMOVQ 1504(R0), F4
+	WORD  $0x4ea0f845 // fabs v5.4s, v2.4s
+	WORD  $0x6e24e4a4 // fcmge v4.4s, v5.4s, v4.4s
+	WORD  $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	FMOVQ 1520(R0), F6
+	VBIF  V5.B16, V0.B16, V6.B16
+	FMOVQ 1536(R0), F0
+	VBIT  V4.B16, V6.B16, V0.B16
+	WORD  $0x6e20dc64 // fmul v4.4s, v3.4s, v0.4s
+	WORD  $0x6e24fc44 // fdiv v4.4s, v2.4s, v4.4s
+	WORD  $0x4ea0d863 // fcmeq v3.4s, v3.4s, #0.0
+	VMOVI $0, V5.B16
+	VBIT  V3.B16, V5.B16, V4.B16
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	FMOVQ 608(R0), F3
+	VEOR  V3.B16, V2.B16, V2.B16
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	MOVD  losses+0(FP), R0
+	FMOVS F1, (R0)
+	MOVD  sums+8(FP), R0
+	FMOVS F4, 384(R0)
+	MOVD  sums+8(FP), R0
+	FMOVS F0, 512(R0)
+	MOVD  sums+8(FP), R0
+	FMOVS F5, (R0)
+	RET
+
 // func soleLossNEON(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
-TEXT ·soleLossNEON(SB), NOSPLIT, $128-56
+TEXT ·soleLossNEON(SB), NOSPLIT, $0-56
 	MOVD  $consts<>+0(SB), R1
 	MOVD  $tables<>+0(SB), R0
 	FMOVQ (R0), F0
 	FMOVQ 80(R1), F1
-	FMOVQ 48(R1), F7
-	FMOVQ 96(R1), F2
-	FMOVQ 208(R1), F3
-	FMOVQ 32(R1), F5
-	FMOVQ 64(R1), F8
-	FMOVQ 112(R1), F9
-	FMOVQ 16(R0), F10
-	FMOVQ 224(R1), F4
+	FMOVQ 48(R1), F8
+	FMOVQ 96(R1), F3
+	FMOVQ 208(R1), F4
+	FMOVQ 32(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 112(R1), F11
+	FMOVQ 16(R0), F12
+	FMOVQ 224(R1), F5
+	FMOVQ 384(R1), F2
 	MOVD  classes+16(FP), R2
 	MOVD  label+24(FP), R3
 	MOVD  logits+8(FP), R5
 	ADD   R3<<2, R5, R6
 	FMOVS (R6), F6
-	VDUP  V6.S[0], V6.S4
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
+	VDUP  V6.S[0], V7.S4
+	VMOVI $0, V6.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
 	VMOVI $0, V15.B16
-	MOVD  $local-128(SP), R6
-	CMP   $129, R2
-	BLT   begin
 	VMOVI $0, V16.B16
-	FMOVQ F16, (R6)
-	FMOVQ F16, 16(R6)
-	FMOVQ F16, 32(R6)
-	FMOVQ F16, 48(R6)
-	FMOVQ F16, 64(R6)
-	FMOVQ F16, 80(R6)
-	FMOVQ F16, 96(R6)
-	FMOVQ F16, 112(R6)
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
 
-begin:
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F16
-	FMOVQ 16(R5), F17
-	FMOVQ 32(R5), F18
-	FMOVQ 48(R5), F19
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 16(R7), F20
-	VAND  V20.B16, V17.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 32(R7), F20
-	VAND  V20.B16, V18.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 48(R7), F20
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
-	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
-
-	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
-	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
-	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
-	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V16.B16
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V17.B16, V16.B16
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V19.B16, V16.B16
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V16.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R5), F16
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V16.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V16.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V16.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V17.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R5), F17
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V17.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V17.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V17.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V18.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R5), F18
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V18.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V18.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V18.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V19.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R5), F19
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V19.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V19.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V19.S[0]
-
-partdone4:
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 16(R7), F20
-	VAND  V20.B16, V17.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 32(R7), F20
-	VAND  V20.B16, V18.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 48(R7), F20
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
-	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
-
-	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
-	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
-	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
-	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V16.B16
-	VDUP  R8, V20.S4
-	FMOVQ 336(R0), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V16.B16, V16.B16
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V17.B16, V16.B16
-	VDUP  R9, V17.S4
-	FMOVQ 336(R0), F20
-	WORD  $0x4eb43631 // cmgt v17.4s, v17.4s, v20.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V18.B16, V16.B16
-	VDUP  R10, V17.S4
-	FMOVQ 336(R0), F18
-	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V19.B16, V16.B16
-	VDUP  R11, V17.S4
-	FMOVQ 336(R0), F18
-	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
 	MOVD $128, R7
 	CMP  R7, R2
 	CSEL HI, R7, R2, R7
-	CMP  $16, R7
-	BLT  sum_others_part
+	CMP  $32, R7
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F16
-	FMOVQ 16(R5), F17
-	FMOVQ 32(R5), F18
-	FMOVQ 48(R5), F19
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4ea0fa54 // fabs v20.4s, v18.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4ea0fa74 // fabs v20.4s, v19.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+sum_block:
+	FMOVQ 64(R5), F21
+	FMOVQ 80(R5), F22
+	FMOVQ 96(R5), F23
+	FMOVQ 112(R5), F24
+	FMOVQ (R5), F25
+	FMOVQ 16(R5), F26
+	FMOVQ 32(R5), F27
+	FMOVQ 48(R5), F28
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 16(R6), F29
+	VAND  V29.B16, V26.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 32(R6), F29
+	VAND  V29.B16, V27.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 48(R6), F29
+	VAND  V29.B16, V28.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
 	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
 	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
 	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
+	VFMLA V29.S4, V30.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
+	VTBL  V0.B16, [V25.B16], V29.B16
 	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
-	ADD   $64, R5, R5
-	SUB   $16, R7, R7
-	CMP   $16, R7
-	BGE   sum_others_tile
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V25.B16
+	WORD  $0x4e29d75e // fadd v30.4s, v26.4s, v9.4s
 
-sum_others_part:
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F26
+	VFMLA V8.S4, V30.S4, V26.S4
+	WORD  $0x4eaad75d // fsub v29.4s, v26.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V26.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V29.S4, V26.S4
+	VFMLA V31.S4, V26.S4, V26.S4
+	FMOVQ 16(R6), F29
+	VAND  V29.B16, V26.B16, V26.B16
+	WORD  $0x4e29d77e // fadd v30.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F27
+	VFMLA V8.S4, V30.S4, V27.S4
+	WORD  $0x4eaad77d // fsub v29.4s, v27.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V27.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V27.S4, V27.S4
+	VADD  V27.S4, V29.S4, V27.S4
+	VFMLA V31.S4, V27.S4, V27.S4
+	FMOVQ 32(R6), F29
+	VAND  V29.B16, V27.B16, V27.B16
+	WORD  $0x4e29d79e // fadd v30.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F28
+	VFMLA V8.S4, V30.S4, V28.S4
+	WORD  $0x4eaad79d // fsub v29.4s, v28.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V28.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V28.S4, V28.S4
+	VADD  V28.S4, V29.S4, V28.S4
+	VFMLA V31.S4, V28.S4, V28.S4
+	FMOVQ 48(R6), F29
+	VAND  V29.B16, V28.B16, V28.B16
+	FMOVQ 64(R6), F29
+	VAND  V29.B16, V21.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 80(R6), F29
+	VAND  V29.B16, V22.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 96(R6), F29
+	VAND  V29.B16, V23.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 112(R6), F29
+	VAND  V29.B16, V24.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d6be // fadd v30.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V30.S4, V21.S4
+	WORD  $0x4eaad6bd // fsub v29.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V29.S4, V21.S4
+	VFMLA V31.S4, V21.S4, V21.S4
+	FMOVQ 64(R6), F29
+	VAND  V29.B16, V21.B16, V21.B16
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e29d6dd // fadd v29.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V29.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V29.S4
+	VFMLS V3.S4, V25.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V29.S4, V25.S4
+	FMOVQ 144(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F25
+	VFMLA V30.S4, V29.S4, V25.S4
+	FMOVQ 176(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V25.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V25.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V25.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V25.S4, V22.S4
+	VFMLA V30.S4, V22.S4, V22.S4
+	FMOVQ 80(R6), F25
+	VAND  V25.B16, V22.B16, V22.B16
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+	FMOVQ 160(R1), F25
+	VFMLA V29.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V25.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ 96(R6), F25
+	VAND  V25.B16, V23.B16, V23.B16
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
+	FMOVQ 112(R6), F25
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x4e38d798 // fadd v24.4s, v28.4s, v24.4s
+	WORD  $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD  $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD  $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD  $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD  $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD  $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD  $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
+
+sum_rest:
 	CMP   $1, R7
-	BLT   sum_others_done
-	VMOVI $0, V16.B16
+	BLT   sum_added
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V24.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F21
+	FMOVQ 16(R5), F22
+	FMOVQ 32(R5), F23
+	FMOVQ 48(R5), F24
+	FMOVQ (R6), F25
+	VAND  V25.B16, V21.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	FMOVQ 16(R6), F25
+	VAND  V25.B16, V22.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	FMOVQ 32(R6), F25
+	VAND  V25.B16, V23.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	FMOVQ 48(R6), F25
+	VAND  V25.B16, V24.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4e29d6ba // fadd v26.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V26.S4, V21.S4
+	WORD  $0x4eaad6b9 // fsub v25.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V25.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ (R6), F25
+	VAND  V25.B16, V21.B16, V21.B16
+	WORD  $0x4e29d6da // fadd v26.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V26.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V25.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ 16(R6), F25
+	VAND  V25.B16, V22.B16, V22.B16
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V25.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R6), F25
+	VAND  V25.B16, V23.B16, V23.B16
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
+	FMOVQ 48(R6), F25
+	VAND  V25.B16, V24.B16, V24.B16
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_part:
+	CMP   $1, R7
+	BLT   sum_done
+	VMOVI $0, V25.B16
 	ADD   $0, R5, R8
 	CMP   $4, R7
+	BLT   partless1
+	FMOVQ (R5), F25
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V25.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V25.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V25.S[0]
+
+partdone1:
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V26.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
+	BLT   partless2
+	FMOVQ 16(R5), F26
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V26.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V26.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V26.S[0]
+
+partdone2:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V27.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
+	BLT   partless3
+	FMOVQ 32(R5), F27
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V27.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V27.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V27.S[0]
+
+partdone3:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V28.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R5), F28
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V28.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V28.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V28.S[0]
+
+partdone4:
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 16(R6), F29
+	VAND  V29.B16, V26.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 32(R6), F29
+	VAND  V29.B16, V27.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 48(R6), F29
+	VAND  V29.B16, V28.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V25.B16
+	VDUP  R7, V29.S4
+	FMOVQ 336(R0), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6b5 // fadd v21.4s, v21.4s, v25.4s
+	WORD  $0x4e29d75d // fadd v29.4s, v26.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V29.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V29.S4
+	VFMLS V3.S4, V26.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V29.S4, V26.S4
+	FMOVQ 144(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F26
+	VFMLA V30.S4, V29.S4, V26.S4
+	FMOVQ 176(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V26.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V30.S4, V25.S4, V25.S4
+	FMOVQ 16(R6), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	VDUP  R8, V26.S4
+	FMOVQ 336(R0), F29
+	WORD  $0x4ebd375a // cmgt v26.4s, v26.4s, v29.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
+	WORD  $0x4e29d77b // fadd v27.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+	FMOVQ 160(R1), F26
+	VFMLA V29.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R6), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	VDUP  R9, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e29d79b // fadd v27.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R1), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V28.S4, V25.S4, V25.S4
+	FMOVQ 48(R6), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	VDUP  R10, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d718 // fadd v24.4s, v24.4s, v25.4s
+
+sum_done:
+	WORD $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
+	CMP  $32, R6
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F21
+	FMOVQ 80(R5), F22
+	FMOVQ 96(R5), F23
+	FMOVQ 112(R5), F24
+	FMOVQ (R5), F25
+	FMOVQ 16(R5), F26
+	FMOVQ 32(R5), F27
+	FMOVQ 48(R5), F28
+	WORD  $0x4ea0fb3d // fabs v29.4s, v25.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb5d // fabs v29.4s, v26.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb7d // fabs v29.4s, v27.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb9d // fabs v29.4s, v28.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	WORD  $0x4e29d75e // fadd v30.4s, v26.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F26
+	VFMLA V8.S4, V30.S4, V26.S4
+	WORD  $0x4eaad75d // fsub v29.4s, v26.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V26.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V29.S4, V26.S4
+	VFMLA V31.S4, V26.S4, V26.S4
+	WORD  $0x4e29d77e // fadd v30.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F27
+	VFMLA V8.S4, V30.S4, V27.S4
+	WORD  $0x4eaad77d // fsub v29.4s, v27.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V27.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V27.S4, V27.S4
+	VADD  V27.S4, V29.S4, V27.S4
+	VFMLA V31.S4, V27.S4, V27.S4
+	WORD  $0x4e29d79e // fadd v30.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F28
+	VFMLA V8.S4, V30.S4, V28.S4
+	WORD  $0x4eaad79d // fsub v29.4s, v28.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V28.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V28.S4, V28.S4
+	VADD  V28.S4, V29.S4, V28.S4
+	VFMLA V31.S4, V28.S4, V28.S4
+	WORD  $0x4ea0fabd // fabs v29.4s, v21.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fadd // fabs v29.4s, v22.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fafd // fabs v29.4s, v23.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb1d // fabs v29.4s, v24.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d6be // fadd v30.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V30.S4, V21.S4
+	WORD  $0x4eaad6bd // fsub v29.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V29.S4, V21.S4
+	VFMLA V31.S4, V21.S4, V21.S4
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e29d6dd // fadd v29.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V29.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V29.S4
+	VFMLS V3.S4, V25.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V29.S4, V25.S4
+	FMOVQ 144(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F25
+	VFMLA V30.S4, V29.S4, V25.S4
+	FMOVQ 176(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V25.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V25.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V25.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V25.S4, V22.S4
+	VFMLA V30.S4, V22.S4, V22.S4
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+	FMOVQ 160(R1), F25
+	VFMLA V29.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V25.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
+	WORD  $0x4e38d798 // fadd v24.4s, v28.4s, v24.4s
+	WORD  $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD  $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD  $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD  $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD  $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD  $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD  $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+	ADD   $128, R5, R5
+	SUB   $32, R6, R6
+	CMP   $32, R6
+	BGE   sum_others_block
+
+sum_others_rest:
+	CMP   $1, R6
+	BLT   sum_others_added
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V24.B16
+	CMP   $16, R6
+	BLT   sum_others_part
+	FMOVQ (R5), F21
+	FMOVQ 16(R5), F22
+	FMOVQ 32(R5), F23
+	FMOVQ 48(R5), F24
+	WORD  $0x4ea0fab9 // fabs v25.4s, v21.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4ea0fad9 // fabs v25.4s, v22.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4ea0faf9 // fabs v25.4s, v23.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4ea0fb19 // fabs v25.4s, v24.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4e29d6ba // fadd v26.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V26.S4, V21.S4
+	WORD  $0x4eaad6b9 // fsub v25.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V26.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	WORD  $0x4e29d6da // fadd v26.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V26.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V26.S4, V23.S4
+	VFMLA V25.S4, V23.S4, V23.S4
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V26.S4, V24.S4
+	VFMLA V25.S4, V24.S4, V24.S4
+	ADD   $64, R5, R5
+	SUB   $16, R6, R6
+
+sum_others_part:
+	CMP   $1, R6
+	BLT   sum_others_done
+	VMOVI $0, V25.B16
+	ADD   $0, R5, R7
+	CMP   $4, R6
 	BLT   partless5
-	FMOVQ (R5), F16
+	FMOVQ (R5), F25
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R7, partone5
-	VLD1.P 8(R8), V16.D[0]
-	TBZ    $0, R7, partdone5
-	VLD1   (R8), V16.S[2]
+	TBZ    $1, R6, partone5
+	VLD1.P 8(R7), V25.D[0]
+	TBZ    $0, R6, partdone5
+	VLD1   (R7), V25.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R7, partdone5
-	VLD1 (R8), V16.S[0]
+	TBZ  $0, R6, partdone5
+	VLD1 (R7), V25.S[0]
 
 partdone5:
-	SUBS  $4, R7, R8
-	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V17.B16
-	ADD   $16, R5, R9
-	CMP   $4, R8
+	SUBS  $4, R6, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V26.B16
+	ADD   $16, R5, R8
+	CMP   $4, R7
 	BLT   partless6
-	FMOVQ 16(R5), F17
+	FMOVQ 16(R5), F26
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R8, partone6
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R8, partdone6
-	VLD1   (R9), V17.S[2]
+	TBZ    $1, R7, partone6
+	VLD1.P 8(R8), V26.D[0]
+	TBZ    $0, R7, partdone6
+	VLD1   (R8), V26.S[2]
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R8, partdone6
-	VLD1 (R9), V17.S[0]
+	TBZ  $0, R7, partdone6
+	VLD1 (R8), V26.S[0]
 
 partdone6:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V18.B16
-	ADD   $32, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V27.B16
+	ADD   $32, R5, R9
+	CMP   $4, R8
 	BLT   partless7
-	FMOVQ 32(R5), F18
+	FMOVQ 32(R5), F27
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V18.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V18.S[2]
+	TBZ    $1, R8, partone7
+	VLD1.P 8(R9), V27.D[0]
+	TBZ    $0, R8, partdone7
+	VLD1   (R9), V27.S[2]
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V18.S[0]
+	TBZ  $0, R8, partdone7
+	VLD1 (R9), V27.S[0]
 
 partdone7:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V19.B16
-	ADD   $48, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V28.B16
+	ADD   $48, R5, R10
+	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R5), F19
+	FMOVQ 48(R5), F28
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R10, partone8
-	VLD1.P 8(R11), V19.D[0]
-	TBZ    $0, R10, partdone8
-	VLD1   (R11), V19.S[2]
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V28.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V28.S[2]
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R10, partdone8
-	VLD1 (R11), V19.S[0]
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V28.S[0]
 
 partdone8:
-	WORD $0x4ea0fa14 // fabs v20.4s, v16.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4ea0fa34 // fabs v20.4s, v17.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4ea0fa54 // fabs v20.4s, v18.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4ea0fa74 // fabs v20.4s, v19.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+	WORD $0x4ea0fb3d // fabs v29.4s, v25.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4ea0fb5d // fabs v29.4s, v26.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4ea0fb7d // fabs v29.4s, v27.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4ea0fb9d // fabs v29.4s, v28.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
 	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
 	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
 	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
+	VFMLA V29.S4, V30.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
+	VTBL  V0.B16, [V25.B16], V29.B16
 	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	VDUP  R7, V20.S4
-	FMOVQ 336(R0), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V16.B16, V16.B16
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	VDUP  R8, V16.S4
-	FMOVQ 336(R0), F20
-	WORD  $0x4eb43610 // cmgt v16.4s, v16.4s, v20.4s
-	VAND  V16.B16, V17.B16, V16.B16
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	VDUP  R9, V16.S4
-	FMOVQ 336(R0), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	VDUP  R10, V16.S4
-	FMOVQ 336(R0), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V19.B16, V16.B16
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	VDUP  R6, V29.S4
+	FMOVQ 336(R0), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6b5 // fadd v21.4s, v21.4s, v25.4s
+	WORD  $0x4e29d75d // fadd v29.4s, v26.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V29.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V29.S4
+	VFMLS V3.S4, V26.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V29.S4, V26.S4
+	FMOVQ 144(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F26
+	VFMLA V30.S4, V29.S4, V26.S4
+	FMOVQ 176(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V26.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V30.S4, V25.S4, V25.S4
+	VDUP  R7, V26.S4
+	FMOVQ 336(R0), F29
+	WORD  $0x4ebd375a // cmgt v26.4s, v26.4s, v29.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
+	WORD  $0x4e29d77b // fadd v27.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+	FMOVQ 160(R1), F26
+	VFMLA V29.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	VDUP  R8, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e29d79b // fadd v27.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R1), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V28.S4, V25.S4, V25.S4
+	VDUP  R9, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d718 // fadd v24.4s, v24.4s, v25.4s
 
 sum_others_done:
+	WORD $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+
+sum_others_added:
 sum_end:
-	// any |z| > 40, but the target's?
-	FMOVQ  1136(R1), F16
-	WORD   $0x4eb03570 // cmgt v16.4s, v11.4s, v16.4s
-	WORD   $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD  F16, R7
-	CBNZ   R7, slow
-	MOVD   classes+16(FP), R7
-	CMP    $129, R7
-	BLT    only
-	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ  (R6), F17
-	WORD   $0x4e71d610 // fadd v16.2d, v16.2d, v17.2d
-	FMOVQ  F16, (R6)
-	FMOVQ  16(R6), F16
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	FMOVQ  F12, 16(R6)
-	WORD   $0x0e6179ac // fcvtl v12.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	FMOVQ  32(R6), F16
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	FMOVQ  F12, 32(R6)
-	FMOVQ  48(R6), F12
-	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
-	FMOVQ  F13, 48(R6)
-	WORD   $0x0e6179cc // fcvtl v12.2d, v14.2s
-	WORD   $0x4e6179cd // fcvtl2 v13.2d, v14.4s
-	FMOVQ  64(R6), F14
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	FMOVQ  F12, 64(R6)
-	FMOVQ  80(R6), F12
-	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
-	FMOVQ  F13, 80(R6)
-	WORD   $0x0e6179ec // fcvtl v12.2d, v15.2s
-	WORD   $0x4e6179ed // fcvtl2 v13.2d, v15.4s
-	FMOVQ  96(R6), F14
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	FMOVQ  F12, 96(R6)
-	FMOVQ  112(R6), F12
-	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
-	FMOVQ  F13, 112(R6)
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	VMOVI  $0, V14.B16
-	VMOVI  $0, V15.B16
 	SUB    $128, R3, R3
 	SUB    $128, R2, R2
 	CMP    $1, R2
-	BGE    sum_block
-	FMOVQ  (R6), F5
-	FMOVQ  16(R6), F8
-	FMOVQ  32(R6), F9
-	FMOVQ  48(R6), F10
-	FMOVQ  64(R6), F11
-	FMOVQ  80(R6), F12
-	FMOVQ  96(R6), F13
-	FMOVQ  112(R6), F14
-	WORD   $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
-	WORD   $0x4e6cd508 // fadd v8.2d, v8.2d, v12.2d
-	WORD   $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
-	WORD   $0x4e6ad508 // fadd v8.2d, v8.2d, v10.2d
-	WORD   $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
-	WORD   $0x7e70d8a5 // faddp d5, v5.2d
-	FCVTDS F5, F10
-	JMP    summed
+	BGE    sum_piece
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD   $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD   $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	WORD   $0x4e6ed5ad // fadd v13.2d, v13.2d, v14.2d
+	WORD   $0x7e70d9a9 // faddp d9, v13.2d
+	FCVTDS F9, F11
 
-only:
-	WORD   $0x0e617985 // fcvtl v5.2d, v12.2s
-	WORD   $0x4e617988 // fcvtl2 v8.2d, v12.4s
-	WORD   $0x0e6179a9 // fcvtl v9.2d, v13.2s
-	WORD   $0x4e6179aa // fcvtl2 v10.2d, v13.4s
-	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	WORD   $0x0e6179ed // fcvtl v13.2d, v15.2s
-	WORD   $0x4e6179ee // fcvtl2 v14.2d, v15.4s
-	WORD   $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
-	WORD   $0x4e6cd508 // fadd v8.2d, v8.2d, v12.2d
-	WORD   $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
-	WORD   $0x4e6ad508 // fadd v8.2d, v8.2d, v10.2d
-	WORD   $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
-	WORD   $0x7e70d8a5 // faddp d5, v5.2d
-	FCVTDS F5, F10
-
-summed:
+	// any |z| > 40, but the target's?
+	FMOVQ 1136(R1), F9
+	WORD  $0x4ea934c6 // cmgt v6.4s, v6.4s, v9.4s
+	WORD  $0x6ea6a4c6 // umaxp v6.4s, v6.4s, v6.4s
+	FMOVD F6, R2
+	CBNZ  R2, slow
 	MOVD  weight+32(FP), R2
-	FMOVS (R2), F5
-	VDUP  V5.S[0], V5.S4
+	FMOVS (R2), F6
+	VDUP  V6.S[0], V6.S4
 	MOVD  losses+0(FP), R2
 	MOVD  p+40(FP), R3
 	MOVD  (R3), R5
-	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0f988 // fabs v8.4s, v12.4s
-	FMOVQ 1152(R1), F9
-	WORD  $0x6ea9e509 // fcmgt v9.4s, v8.4s, v9.4s
-	FMOVQ 384(R1), F11
-	WORD  $0x6ea8e568 // fcmgt v8.4s, v11.4s, v8.4s
-	VAND  V8.B16, V9.B16, V8.B16
-	VAND  V8.B16, V12.B16, V8.B16
-	FMOVQ 1104(R1), F9
-	WORD  $0x6e26e52b // fcmge v11.4s, v9.4s, v6.4s
-	FMOVQ 368(R1), F9
-	VBIT  V11.B16, V10.B16, V9.B16
-	WORD  $0x6eace4ca // fcmgt v10.4s, v6.4s, v12.4s
-	VBIT  V10.B16, V6.B16, V12.B16
-	FMOVQ 336(R1), F10
-	WORD  $0x4e2ae58a // fcmeq v10.4s, v12.4s, v10.4s
-	FMOVQ 368(R1), F11
-	VBIF  V10.B16, V9.B16, V11.B16
+	WORD  $0x4ea0f9a9 // fabs v9.4s, v13.4s
+	FMOVQ 1152(R1), F10
+	WORD  $0x6eaae52a // fcmgt v10.4s, v9.4s, v10.4s
+	WORD  $0x6ea9e449 // fcmgt v9.4s, v2.4s, v9.4s
+	VAND  V9.B16, V10.B16, V9.B16
+	VAND  V9.B16, V13.B16, V9.B16
+	FMOVQ 1104(R1), F10
+	WORD  $0x6e27e54c // fcmge v12.4s, v10.4s, v7.4s
+	FMOVQ 368(R1), F10
+	VBIT  V12.B16, V11.B16, V10.B16
+	WORD  $0x6eade4eb // fcmgt v11.4s, v7.4s, v13.4s
+	VBIT  V11.B16, V7.B16, V13.B16
+	FMOVQ 336(R1), F11
+	WORD  $0x4e2be5ab // fcmeq v11.4s, v13.4s, v11.4s
+	FMOVQ 368(R1), F12
+	VBIF  V11.B16, V10.B16, V12.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
-	FMOVQ 1184(R1), F8
-	WORD  $0x4ea6f508 // fmin v8.4s, v8.4s, v6.4s
-	FMOVQ 1168(R1), F9
-	WORD  $0x4e28f528 // fmax v8.4s, v9.4s, v8.4s
-	WORD  $0x6ea6e509 // fcmgt v9.4s, v8.4s, v6.4s
-	VMOVI $0, V10.B16
-	WORD  $0x6eaae56a // fcmgt v10.4s, v11.4s, v10.4s
-	VAND  V10.B16, V9.B16, V9.B16
-	WORD  $0x4ea6d506 // fsub v6.4s, v8.4s, v6.4s
-	VAND  V9.B16, V6.B16, V6.B16
-	FMOVQ 1200(R1), F9
-	VFMLA V7.S4, V8.S4, V9.S4
-	FMOVQ 1200(R1), F7
+	WORD  $0x4ea9d4e7 // fsub v7.4s, v7.4s, v9.4s
+	FMOVQ 1184(R1), F9
+	WORD  $0x4ea7f529 // fmin v9.4s, v9.4s, v7.4s
+	FMOVQ 1168(R1), F10
+	WORD  $0x4e29f549 // fmax v9.4s, v10.4s, v9.4s
+	WORD  $0x6ea7e52a // fcmgt v10.4s, v9.4s, v7.4s
+	VMOVI $0, V11.B16
+	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
+	VAND  V11.B16, V10.B16, V10.B16
 	WORD  $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
-	VMOVI $0, V10.B16
-	FMOVQ 1200(R1), F12
-	VSUB  V12.S4, V9.S4, V9.S4
-	VSUB  V9.S4, V10.S4, V9.S4
-	VFMLS V1.S4, V7.S4, V8.S4
-	VFMLS V2.S4, V7.S4, V8.S4
-	FMOVQ 1264(R1), F7
-	FMOVQ 1248(R1), F2
-	VFMLA V2.S4, V8.S4, V7.S4
-	FMOVQ 1280(R1), F2
-	VFMLA V7.S4, V8.S4, V2.S4
-	FMOVQ 1296(R1), F7
-	VFMLA V2.S4, V8.S4, V7.S4
-	FMOVQ 1312(R1), F2
-	VFMLA V7.S4, V8.S4, V2.S4
-	FMOVQ 224(R1), F10
-	VFMLA V2.S4, V8.S4, V10.S4
-	FMOVQ 224(R1), F2
-	VFMLA V10.S4, V8.S4, V2.S4
-	WORD  $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
-	VFMLA V10.S4, V8.S4, V7.S4
+	VAND  V10.B16, V7.B16, V7.B16
+	FMOVQ 1200(R1), F10
+	VFMLA V8.S4, V9.S4, V10.S4
+	FMOVQ 1200(R1), F8
+	WORD  $0x4ea8d548 // fsub v8.4s, v10.4s, v8.4s
+	VMOVI $0, V11.B16
+	FMOVQ 1200(R1), F13
+	VSUB  V13.S4, V10.S4, V10.S4
+	VSUB  V10.S4, V11.S4, V10.S4
+	VFMLS V1.S4, V8.S4, V9.S4
+	VFMLS V3.S4, V8.S4, V9.S4
+	FMOVQ 1264(R1), F8
+	FMOVQ 1248(R1), F3
+	VFMLA V3.S4, V9.S4, V8.S4
+	FMOVQ 1280(R1), F3
+	VFMLA V8.S4, V9.S4, V3.S4
+	FMOVQ 1296(R1), F8
+	VFMLA V3.S4, V9.S4, V8.S4
+	FMOVQ 1312(R1), F3
+	VFMLA V8.S4, V9.S4, V3.S4
+	FMOVQ 224(R1), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 224(R1), F3
+	VFMLA V11.S4, V9.S4, V3.S4
+	WORD  $0x4ea3d4a8 // fsub v8.4s, v5.4s, v3.4s
+	VFMLA V11.S4, V9.S4, V8.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e22fc8a // fdiv v10.4s, v4.4s, v2.4s
-	WORD  $0x6e2bdd48 // fmul v8.4s, v10.4s, v11.4s
-	VFMLS V2.S4, V8.S4, V11.S4
-	WORD  $0x6e27dd02 // fmul v2.4s, v8.4s, v7.4s
-	WORD  $0x4ea2d562 // fsub v2.4s, v11.4s, v2.4s
-	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
-	VUSHR $23, V8.S4, V7.S4
-	FMOVQ 1376(R1), F10
-	VSUB  V10.S4, V7.S4, V7.S4
-	VADD  V9.S4, V7.S4, V7.S4
-	VMOVI $0, V10.B16
-	WORD  $0x4eaa64e7 // smax v7.4s, v7.4s, v10.4s
-	VSUB  V7.S4, V9.S4, V9.S4
-	FMOVQ 1392(R1), F10
-	WORD  $0x4eaa652a // smax v10.4s, v9.4s, v10.4s
-	WORD  $0x4f3f054b // sshr v11.4s, v10.4s, #1
-	FMOVQ 848(R1), F9
-	VADD  V9.S4, V11.S4, V9.S4
-	VSHL  $23, V9.S4, V9.S4
-	VSUB  V11.S4, V10.S4, V10.S4
-	FMOVQ 848(R1), F11
-	VADD  V11.S4, V10.S4, V10.S4
+	WORD  $0x6e23fcab // fdiv v11.4s, v5.4s, v3.4s
+	WORD  $0x6e2cdd69 // fmul v9.4s, v11.4s, v12.4s
+	VFMLS V3.S4, V9.S4, V12.S4
+	WORD  $0x6e28dd23 // fmul v3.4s, v9.4s, v8.4s
+	WORD  $0x4ea3d583 // fsub v3.4s, v12.4s, v3.4s
+	WORD  $0x6e2bdc63 // fmul v3.4s, v3.4s, v11.4s
+	VUSHR $23, V9.S4, V8.S4
+	FMOVQ 1376(R1), F11
+	VSUB  V11.S4, V8.S4, V8.S4
+	VADD  V10.S4, V8.S4, V8.S4
+	VMOVI $0, V11.B16
+	WORD  $0x4eab6508 // smax v8.4s, v8.4s, v11.4s
+	VSUB  V8.S4, V10.S4, V10.S4
+	FMOVQ 1392(R1), F11
+	WORD  $0x4eab654b // smax v11.4s, v10.4s, v11.4s
+	WORD  $0x4f3f056c // sshr v12.4s, v11.4s, #1
+	FMOVQ 848(R1), F10
+	VADD  V10.S4, V12.S4, V10.S4
 	VSHL  $23, V10.S4, V10.S4
-	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
-	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
-	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+	VSUB  V12.S4, V11.S4, V11.S4
+	FMOVQ 848(R1), F12
+	VADD  V12.S4, V11.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD  $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	WORD  $0x6e2adc63 // fmul v3.4s, v3.4s, v10.4s
+	WORD  $0x6e2bdc63 // fmul v3.4s, v3.4s, v11.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
-	VBSL  V8.B16, V4.B16, V9.B16
-	WORD  $0x6ea4e50b // fcmgt v11.4s, v8.4s, v4.4s
-	VBSL  V8.B16, V4.B16, V11.B16
-	WORD  $0x4e2bd52a // fadd v10.4s, v9.4s, v11.4s
-	WORD  $0x4ea9d549 // fsub v9.4s, v10.4s, v9.4s
-	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2afc8c // fdiv v12.4s, v4.4s, v10.4s
-	WORD  $0x6e2cdc49 // fmul v9.4s, v2.4s, v12.4s
-	WORD  $0x6e2cdd0d // fmul v13.4s, v8.4s, v12.4s
-	VMOV  V8.B16, V14.B16
-	VFMLS V10.S4, V13.S4, V14.S4
-	WORD  $0x4e22d5ca // fadd v10.4s, v14.4s, v2.4s
-	WORD  $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
-	WORD  $0x6e22dda2 // fmul v2.4s, v13.4s, v2.4s
-	WORD  $0x4ea2d542 // fsub v2.4s, v10.4s, v2.4s
-	WORD  $0x6e2cdc42 // fmul v2.4s, v2.4s, v12.4s
-	WORD  $0x4e22d5a2 // fadd v2.4s, v13.4s, v2.4s
-	WORD  $0x6ea4e44a // fcmgt v10.4s, v2.4s, v4.4s
-	VBIT  V10.B16, V4.B16, V2.B16
+	WORD  $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
+	VBSL  V9.B16, V5.B16, V10.B16
+	WORD  $0x6ea5e52c // fcmgt v12.4s, v9.4s, v5.4s
+	VBSL  V9.B16, V5.B16, V12.B16
+	WORD  $0x4e2cd54b // fadd v11.4s, v10.4s, v12.4s
+	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
+	WORD  $0x4eaad58c // fsub v12.4s, v12.4s, v10.4s
+	WORD  $0x6e2bfcad // fdiv v13.4s, v5.4s, v11.4s
+	WORD  $0x6e2ddc6a // fmul v10.4s, v3.4s, v13.4s
+	WORD  $0x6e2ddd2e // fmul v14.4s, v9.4s, v13.4s
+	VMOV  V9.B16, V15.B16
+	VFMLS V11.S4, V14.S4, V15.S4
+	WORD  $0x4e23d5eb // fadd v11.4s, v15.4s, v3.4s
+	WORD  $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
+	WORD  $0x6e23ddc3 // fmul v3.4s, v14.4s, v3.4s
+	WORD  $0x4ea3d563 // fsub v3.4s, v11.4s, v3.4s
+	WORD  $0x6e2ddc63 // fmul v3.4s, v3.4s, v13.4s
+	WORD  $0x4e23d5c3 // fadd v3.4s, v14.4s, v3.4s
+	WORD  $0x6ea5e46b // fcmgt v11.4s, v3.4s, v5.4s
+	VBIT  V11.B16, V5.B16, V3.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e24d50a // fadd v10.4s, v8.4s, v4.4s
-	FMOVQ 1408(R1), F11
-	VSUB  V11.S4, V10.S4, V10.S4
-	FMOVQ 336(R1), F11
-	VAND  V11.B16, V10.B16, V11.B16
-	VUSHR $21, V10.S4, V10.S4
+	WORD  $0x4e25d52b // fadd v11.4s, v9.4s, v5.4s
+	FMOVQ 1408(R1), F12
+	VSUB  V12.S4, V11.S4, V11.S4
+	FMOVQ 336(R1), F12
+	VAND  V12.B16, V11.B16, V12.B16
+	VUSHR $21, V11.S4, V11.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V11.S4, V4.S4, V4.S4
-	VTBL  V0.B16, [V10.B16], V10.B16
-	FMOVQ 192(R1), F12
-	VBIT  V3.B16, V10.B16, V12.B16
-	FMOVQ 64(R0), F3
-	VTBL  V12.B16, [V3.B16], V3.B16
-	WORD  $0x6e23dc83 // fmul v3.4s, v4.4s, v3.4s
-	FMOVQ 432(R1), F4
-	WORD  $0x4e24d464 // fadd v4.4s, v3.4s, v4.4s
-	VFMLA V3.S4, V8.S4, V4.S4
-	WORD  $0x4e21d963 // scvtf v3.4s, v11.4s
-	FMOVQ 80(R0), F8
-	VTBL  V12.B16, [V8.B16], V10.B16
-	FMOVQ 96(R0), F8
-	VTBL  V12.B16, [V8.B16], V13.B16
+	VSUB  V12.S4, V5.S4, V5.S4
+	VTBL  V0.B16, [V11.B16], V11.B16
+	FMOVQ 192(R1), F13
+	VBIT  V4.B16, V11.B16, V13.B16
+	FMOVQ 64(R0), F4
+	VTBL  V13.B16, [V4.B16], V4.B16
+	WORD  $0x6e24dca4 // fmul v4.4s, v5.4s, v4.4s
+	FMOVQ 432(R1), F5
+	WORD  $0x4e25d485 // fadd v5.4s, v4.4s, v5.4s
+	VFMLA V4.S4, V9.S4, V5.S4
+	WORD  $0x4e21d984 // scvtf v4.4s, v12.4s
+	FMOVQ 80(R0), F9
+	VTBL  V13.B16, [V9.B16], V11.B16
+	FMOVQ 96(R0), F9
+	VTBL  V13.B16, [V9.B16], V14.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e24dc88 // fmul v8.4s, v4.4s, v4.4s
-	FMOVQ 1456(R1), F12
-	FMOVQ 1440(R1), F11
-	VFMLA V11.S4, V4.S4, V12.S4
-	FMOVQ 1424(R1), F11
-	VFMLA V11.S4, V8.S4, V12.S4
-	FMOVQ 1488(R1), F14
-	FMOVQ 1472(R1), F11
-	VFMLA V11.S4, V4.S4, V14.S4
-	VFMLA V12.S4, V8.S4, V14.S4
-	FMOVQ 528(R1), F11
-	VFMLA V11.S4, V3.S4, V13.S4
-	VFMLA V14.S4, V8.S4, V13.S4
+	WORD  $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	FMOVQ 1456(R1), F13
+	FMOVQ 1440(R1), F12
+	VFMLA V12.S4, V5.S4, V13.S4
+	FMOVQ 1424(R1), F12
+	VFMLA V12.S4, V9.S4, V13.S4
+	FMOVQ 1488(R1), F15
+	FMOVQ 1472(R1), F12
+	VFMLA V12.S4, V5.S4, V15.S4
+	VFMLA V13.S4, V9.S4, V15.S4
+	FMOVQ 528(R1), F12
+	VFMLA V12.S4, V4.S4, V14.S4
+	VFMLA V15.S4, V9.S4, V14.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R1), F8
-	VFMLA V8.S4, V3.S4, V10.S4
-	WORD  $0x4e24d543 // fadd v3.4s, v10.4s, v4.4s
-	WORD  $0x4ea3d548 // fsub v8.4s, v10.4s, v3.4s
-	WORD  $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
-	WORD  $0x4e24d5a4 // fadd v4.4s, v13.4s, v4.4s
-	WORD  $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
-	WORD  $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
-	WORD  $0x4e21d8e4 // scvtf v4.4s, v7.4s
-	VFMLA V1.S4, V4.S4, V3.S4
-	WORD  $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
-	VMOVI $0, V4.B16
-	WORD  $0x6e23dca6 // fmul v6.4s, v5.4s, v3.4s
-	WORD  $0x4e25e484 // fcmeq v4.4s, v4.4s, v5.4s
-	WORD  $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
-	VAND  V3.B16, V4.B16, V3.B16
-	WORD  $0x4e631cca // bic v10.16b, v6.16b, v3.16b
+	FMOVQ 544(R1), F9
+	VFMLA V9.S4, V4.S4, V11.S4
+	WORD  $0x4e25d564 // fadd v4.4s, v11.4s, v5.4s
+	WORD  $0x4ea4d569 // fsub v9.4s, v11.4s, v4.4s
+	WORD  $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	WORD  $0x4e25d5c5 // fadd v5.4s, v14.4s, v5.4s
+	WORD  $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD  $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD  $0x4e21d905 // scvtf v5.4s, v8.4s
+	VFMLA V1.S4, V5.S4, V4.S4
+	WORD  $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	VMOVI $0, V5.B16
+	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
+	WORD  $0x4e26e4a5 // fcmeq v5.4s, v5.4s, v6.4s
+	WORD  $0x4e24e484 // fcmeq v4.4s, v4.4s, v4.4s
+	VAND  V4.B16, V5.B16, V4.B16
+	WORD  $0x4e641ceb // bic v11.16b, v7.16b, v4.16b
 
 	// q^gamma
 	CMP  $1, R5
-	BGE  focusnot0_738
-	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
-	JMP  focusdone738
+	BGE  focusnot0_792
+	WORD $0x6e23dc63 // fmul v3.4s, v3.4s, v3.4s
+	JMP  focusdone792
 
-focusnot0_738:
+focusnot0_792:
 	CMP   $2, R5
-	BGE   focusnot1_738
-	FMOVQ 224(R1), F2
-	JMP   focusdone738
+	BGE   focusnot1_792
+	FMOVQ 224(R1), F3
+	JMP   focusdone792
 
-focusnot1_738:
+focusnot1_792:
 	CMP $3, R5
-	BGE focusnot2_738
-	JMP focusdone738
+	BGE focusnot2_792
+	JMP focusdone792
 
-focusnot2_738:
+focusnot2_792:
 	CMP  $4, R5
-	BGE  focusnot3_738
-	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
-	JMP  focusdone738
+	BGE  focusnot3_792
+	WORD $0x6ea1f863 // fsqrt v3.4s, v3.4s
+	JMP  focusdone792
 
-focusnot3_738:
+focusnot3_792:
 	CMP   $5, R5
-	BGE   focusnot4_738
-	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
-	VMOV  V2.B16, V1.B16
+	BGE   focusnot4_792
+	WORD  $0x6ea1f860 // fsqrt v0.4s, v3.4s
+	VMOV  V3.B16, V1.B16
 	VFMLS V0.S4, V0.S4, V1.S4
-	FMOVQ 1088(R1), F3
-	WORD  $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
-	WORD  $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
-	VFMLA V0.S4, V2.S4, V1.S4
-	VMOV  V1.B16, V2.B16
-	JMP   focusdone738
+	FMOVQ 1088(R1), F2
+	WORD  $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	VFMLA V0.S4, V3.S4, V1.S4
+	VMOV  V1.B16, V3.B16
+	JMP   focusdone792
 
-focusnot4_738:
+focusnot4_792:
 	CMP   $6, R5
-	BGE   focusnot5_738
-	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
-	WORD  $0x6e22dc41 // fmul v1.4s, v2.4s, v2.4s
+	BGE   focusnot5_792
+	WORD  $0x6ea1f860 // fsqrt v0.4s, v3.4s
+	WORD  $0x6e23dc61 // fmul v1.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f824 // fneg v4.4s, v1.4s
-	VFMLA V2.S4, V2.S4, V4.S4
-	VMOV  V2.B16, V3.B16
-	VFMLS V0.S4, V0.S4, V3.S4
-	WORD  $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	VFMLA V3.S4, V3.S4, V4.S4
+	VMOV  V3.B16, V2.B16
+	VFMLS V0.S4, V0.S4, V2.S4
+	WORD  $0x6e22dc62 // fmul v2.4s, v3.4s, v2.4s
 	FMOVQ 1088(R1), F3
 	VFMLA V3.S4, V2.S4, V4.S4
-	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
-	VFMLA V0.S4, V1.S4, V2.S4
-	JMP   focusdone738
+	WORD  $0x6e20dc83 // fmul v3.4s, v4.4s, v0.4s
+	VFMLA V0.S4, V1.S4, V3.S4
+	JMP   focusdone792
 
-focusnot5_738:
+focusnot5_792:
 	CMP   $7, R5
-	BGE   focusnot6_738
-	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	BGE   focusnot6_792
+	WORD  $0x6e23dc60 // fmul v0.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
-	VFMLA V2.S4, V2.S4, V1.S4
-	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	VMOV  V1.B16, V2.B16
-	JMP   focusdone738
+	VFMLA V3.S4, V3.S4, V1.S4
+	WORD  $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	VFMLA V3.S4, V0.S4, V1.S4
+	VMOV  V1.B16, V3.B16
+	JMP   focusdone792
 
-focusnot6_738:
+focusnot6_792:
 	CMP   $8, R5
-	BGE   focusnot7_738
-	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	BGE   focusnot7_792
+	WORD  $0x6e23dc60 // fmul v0.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
-	VFMLA V2.S4, V2.S4, V1.S4
+	VFMLA V3.S4, V3.S4, V1.S4
 	WORD  $0x4e20d402 // fadd v2.4s, v0.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	VFMLA V0.S4, V0.S4, V2.S4
-	JMP   focusdone738
+	WORD  $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V3.S4
+	JMP   focusdone792
 
-focusnot7_738:
+focusnot7_792:
 	CMP   $9, R5
-	BGE   focusnot8_738
-	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	BGE   focusnot8_792
+	WORD  $0x6e23dc60 // fmul v0.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
-	VFMLA V2.S4, V2.S4, V1.S4
-	WORD  $0x6e20dc03 // fmul v3.4s, v0.4s, v0.4s
+	VFMLA V3.S4, V3.S4, V1.S4
+	WORD  $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
 	WORD  $0x4e20d404 // fadd v4.4s, v0.4s, v0.4s
-	WORD  $0x6ea0f865 // fneg v5.4s, v3.4s
+	WORD  $0x6ea0f845 // fneg v5.4s, v2.4s
 	VFMLA V0.S4, V0.S4, V5.S4
 	VFMLA V1.S4, V4.S4, V5.S4
-	WORD  $0x6e22dca0 // fmul v0.4s, v5.4s, v2.4s
-	VFMLA V2.S4, V3.S4, V0.S4
-	VMOV  V0.B16, V2.B16
-	JMP   focusdone738
+	WORD  $0x6e23dca0 // fmul v0.4s, v5.4s, v3.4s
+	VFMLA V3.S4, V2.S4, V0.S4
+	VMOV  V0.B16, V3.B16
+	JMP   focusdone792
 
-focusnot8_738:
+focusnot8_792:
 	ADD   $24, R3, R3
-	FMOVS (R3), F3
-	VDUP  V3.S[0], V3.S4
-	FMOVS 4(R3), F4
+	FMOVS (R3), F4
 	VDUP  V4.S[0], V4.S4
-	FMOVS 8(R3), F5
+	FMOVS 4(R3), F5
 	VDUP  V5.S[0], V5.S4
+	FMOVS 8(R3), F6
+	VDUP  V6.S[0], V6.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F6
-	VSUB  V6.S4, V2.S4, V7.S4
-	VUSHR $23, V7.S4, V6.S4
-	VUSHR $20, V7.S4, V9.S4
-	FMOVQ 656(R1), F8
-	VAND  V8.B16, V7.B16, V7.B16
-	FMOVQ 672(R1), F8
-	VADD  V8.S4, V7.S4, V7.S4
-	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
+	FMOVQ 640(R1), F7
+	VSUB  V7.S4, V3.S4, V8.S4
+	VUSHR $23, V8.S4, V7.S4
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R1), F9
+	VAND  V9.B16, V8.B16, V8.B16
+	FMOVQ 672(R1), F9
+	VADD  V9.S4, V8.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V9.B16], V11.B16
-	FMOVQ 304(R1), F9
-	FMOVQ 320(R1), F12
-	VBIT  V12.B16, V11.B16, V9.B16
+	VTBL  V0.B16, [V10.B16], V12.B16
+	FMOVQ 304(R1), F10
+	FMOVQ 320(R1), F13
+	VBIT  V13.B16, V12.B16, V10.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FMOVQ 432(R1), F12
-	VFMLA V11.S4, V7.S4, V12.S4
-	FMOVQ 688(R1), F7
-	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
-	VMOV  V12.B16, V7.B16
-	VFMLA V13.S4, V7.S4, V7.S4
-	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
-	VFMLA V13.S4, V12.S4, V11.S4
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	FMOVQ 720(R1), F14
-	FMOVQ 704(R1), F15
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 736(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	FMOVQ 752(R1), F14
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 768(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
-	VFMLA V15.S4, V12.S4, V11.S4
-	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
+	FMOVQ 432(R1), F13
+	VFMLA V12.S4, V8.S4, V13.S4
+	FMOVQ 688(R1), F8
+	WORD  $0x6e28ddae // fmul v14.4s, v13.4s, v8.4s
+	VMOV  V13.B16, V8.B16
+	VFMLA V14.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5ac // fsub v12.4s, v13.4s, v8.4s
+	VFMLA V14.S4, V13.S4, V12.S4
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	FMOVQ 720(R1), F15
+	FMOVQ 704(R1), F16
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 736(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	FMOVQ 752(R1), F15
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 768(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	VFMLA V16.S4, V13.S4, V12.S4
+	WORD  $0x4e2cd50d // fadd v13.4s, v8.4s, v12.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
-	WORD  $0x4e2dd50d // fadd v13.4s, v8.4s, v13.4s
-	WORD  $0x6e2ddc6e // fmul v14.4s, v3.4s, v13.4s
-	WORD  $0x6ea0f9c8 // fneg v8.4s, v14.4s
-	VFMLA V13.S4, V3.S4, V8.S4
-	VMOV  V14.B16, V13.B16
-	VFMLA V12.S4, V4.S4, V13.S4
+	VTBL  V10.B16, [V30.B16, V31.B16], V14.B16
+	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
+	WORD  $0x6e2edc8f // fmul v15.4s, v4.4s, v14.4s
+	WORD  $0x6ea0f9e9 // fneg v9.4s, v15.4s
+	VFMLA V14.S4, V4.S4, V9.S4
+	VMOV  V15.B16, V14.B16
+	VFMLA V13.S4, V5.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R1), F12
-	WORD  $0x4e2cd5ac // fadd v12.4s, v13.4s, v12.4s
 	FMOVQ 784(R1), F13
-	WORD  $0x4eadd58d // fsub v13.4s, v12.4s, v13.4s
-	WORD  $0x4eadd5cd // fsub v13.4s, v14.4s, v13.4s
-	VFMLA V7.S4, V4.S4, V13.S4
+	WORD  $0x4e2dd5cd // fadd v13.4s, v14.4s, v13.4s
+	FMOVQ 784(R1), F14
+	WORD  $0x4eaed5ae // fsub v14.4s, v13.4s, v14.4s
+	WORD  $0x4eaed5ee // fsub v14.4s, v15.4s, v14.4s
+	VFMLA V8.S4, V5.S4, V14.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
-	VFMLA V9.S4, V3.S4, V8.S4
-	VFMLA V7.S4, V5.S4, V8.S4
-	VFMLA V11.S4, V4.S4, V8.S4
-	WORD  $0x4e28d5a8 // fadd v8.4s, v13.4s, v8.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V9.S4
+	VFMLA V8.S4, V6.S4, V9.S4
+	VFMLA V12.S4, V5.S4, V9.S4
+	WORD  $0x4e29d5c9 // fadd v9.4s, v14.4s, v9.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F7
-	FMOVQ 800(R1), F9
-	VFMLA V9.S4, V8.S4, V7.S4
-	FMOVQ 832(R1), F9
-	VFMLA V7.S4, V8.S4, V9.S4
-	WORD  $0x6e28dd07 // fmul v7.4s, v8.4s, v8.4s
-	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	VFMLA V1.S4, V8.S4, V7.S4
-	VTBL  V0.B16, [V12.B16], V9.B16
-	FMOVQ 304(R1), F8
-	FMOVQ 320(R1), F11
-	VBIT  V11.B16, V9.B16, V8.B16
+	FMOVQ 816(R1), F8
+	FMOVQ 800(R1), F10
+	VFMLA V10.S4, V9.S4, V8.S4
+	FMOVQ 832(R1), F10
+	VFMLA V8.S4, V9.S4, V10.S4
+	WORD  $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
+	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	VFMLA V1.S4, V9.S4, V8.S4
+	VTBL  V0.B16, [V13.B16], V10.B16
+	FMOVQ 304(R1), F9
+	FMOVQ 320(R1), F12
+	VBIT  V12.B16, V10.B16, V9.B16
 	FLDPQ 208(R0), (F30, F31)
-	VTBL  V8.B16, [V30.B16, V31.B16], V9.B16
+	VTBL  V9.B16, [V30.B16, V31.B16], V10.B16
 	FLDPQ 240(R0), (F30, F31)
-	VTBL  V8.B16, [V30.B16, V31.B16], V8.B16
-	VFMLA V7.S4, V9.S4, V8.S4
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V8.S4, V10.S4, V9.S4
 
 	// times 2^k
-	WORD  $0x4e28d527 // fadd v7.4s, v9.4s, v8.4s
-	VSHL  $20, V12.S4, V8.S4
-	FMOVQ 336(R1), F9
-	VAND  V9.B16, V8.B16, V8.B16
-	VADD  V8.S4, V7.S4, V7.S4
+	WORD  $0x4e29d548 // fadd v8.4s, v10.4s, v9.4s
+	VSHL  $20, V13.S4, V9.S4
+	FMOVQ 336(R1), F10
+	VAND  V10.B16, V9.B16, V9.B16
+	VADD  V9.S4, V8.S4, V8.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F8
-	WORD  $0x4e681cc6 // bic v6.16b, v6.16b, v8.16b
-	FMOVQ 880(R1), F8
-	VEOR  V8.B16, V12.B16, V8.B16
-	FMOVQ 864(R1), F9
-	WORD  $0x4e691d08 // bic v8.16b, v8.16b, v9.16b
-	VORR  V8.B16, V6.B16, V6.B16
-	WORD  $0x6ea6a4c6 // umaxp v6.4s, v6.4s, v6.4s
-	FMOVD F6, R5
-	CBNZ  R5, focushard0_738
-	VMOV  V7.B16, V2.B16
-	JMP   focuseasy0_738
+	FMOVQ 848(R1), F9
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	FMOVQ 880(R1), F9
+	VEOR  V9.B16, V13.B16, V9.B16
+	FMOVQ 864(R1), F10
+	WORD  $0x4e6a1d29 // bic v9.16b, v9.16b, v10.16b
+	VORR  V9.B16, V7.B16, V7.B16
+	WORD  $0x6ea7a4e7 // umaxp v7.4s, v7.4s, v7.4s
+	FMOVD F7, R5
+	CBNZ  R5, focushard0_792
+	VMOV  V8.B16, V3.B16
+	JMP   focuseasy0_792
 
-focushard0_738:
+focushard0_792:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
-	FMOVQ 640(R1), F7
-	VSUB  V7.S4, V6.S4, V7.S4
-	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
-	FMOVQ 896(R1), F9
-	VSUB  V9.S4, V8.S4, V8.S4
-	FMOVQ 560(R1), F9
-	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
-	VBIT  V9.B16, V8.B16, V7.B16
-	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
-	VUSHR $20, V7.S4, V9.S4
-	FMOVQ 656(R1), F11
-	VAND  V11.B16, V7.B16, V7.B16
-	FMOVQ 672(R1), F11
-	VADD  V11.S4, V7.S4, V7.S4
-	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD  $0x4ea0f867 // fabs v7.4s, v3.4s
+	FMOVQ 640(R1), F8
+	VSUB  V8.S4, V7.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
+	FMOVQ 896(R1), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 560(R1), F10
+	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R1), F12
+	VAND  V12.B16, V8.B16, V8.B16
+	FMOVQ 672(R1), F12
+	VADD  V12.S4, V8.S4, V8.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V9.B16], V11.B16
-	FMOVQ 304(R1), F9
-	FMOVQ 320(R1), F12
-	VBIT  V12.B16, V11.B16, V9.B16
+	VTBL  V0.B16, [V10.B16], V12.B16
+	FMOVQ 304(R1), F10
+	FMOVQ 320(R1), F13
+	VBIT  V13.B16, V12.B16, V10.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FMOVQ 432(R1), F12
-	VFMLA V11.S4, V7.S4, V12.S4
-	FMOVQ 688(R1), F7
-	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
-	VMOV  V12.B16, V7.B16
-	VFMLA V13.S4, V7.S4, V7.S4
-	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
-	VFMLA V13.S4, V12.S4, V11.S4
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	FMOVQ 720(R1), F14
-	FMOVQ 704(R1), F15
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 736(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	FMOVQ 752(R1), F14
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 768(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
-	VFMLA V15.S4, V12.S4, V11.S4
-	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
+	FMOVQ 432(R1), F13
+	VFMLA V12.S4, V8.S4, V13.S4
+	FMOVQ 688(R1), F8
+	WORD  $0x6e28ddae // fmul v14.4s, v13.4s, v8.4s
+	VMOV  V13.B16, V8.B16
+	VFMLA V14.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5ac // fsub v12.4s, v13.4s, v8.4s
+	VFMLA V14.S4, V13.S4, V12.S4
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	FMOVQ 720(R1), F15
+	FMOVQ 704(R1), F16
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 736(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	FMOVQ 752(R1), F15
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 768(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	VFMLA V16.S4, V13.S4, V12.S4
+	WORD  $0x4e2cd50d // fadd v13.4s, v8.4s, v12.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
-	WORD  $0x4e2dd508 // fadd v8.4s, v8.4s, v13.4s
-	WORD  $0x6e28dc6e // fmul v14.4s, v3.4s, v8.4s
-	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
-	VFMLA V8.S4, V3.S4, V13.S4
-	VMOV  V14.B16, V8.B16
-	VFMLA V12.S4, V4.S4, V8.S4
+	VTBL  V10.B16, [V30.B16, V31.B16], V14.B16
+	WORD  $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	WORD  $0x6e29dc8f // fmul v15.4s, v4.4s, v9.4s
+	WORD  $0x6ea0f9ee // fneg v14.4s, v15.4s
+	VFMLA V9.S4, V4.S4, V14.S4
+	VMOV  V15.B16, V9.B16
+	VFMLA V13.S4, V5.S4, V9.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R1), F12
-	WORD  $0x4e2cd50c // fadd v12.4s, v8.4s, v12.4s
-	FMOVQ 784(R1), F15
-	WORD  $0x4eafd58f // fsub v15.4s, v12.4s, v15.4s
-	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
-	VFMLA V7.S4, V4.S4, V14.S4
+	FMOVQ 784(R1), F13
+	WORD  $0x4e2dd52d // fadd v13.4s, v9.4s, v13.4s
+	FMOVQ 784(R1), F16
+	WORD  $0x4eb0d5b0 // fsub v16.4s, v13.4s, v16.4s
+	WORD  $0x4eb0d5ef // fsub v15.4s, v15.4s, v16.4s
+	VFMLA V8.S4, V5.S4, V15.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
-	VFMLA V9.S4, V3.S4, V13.S4
-	VFMLA V7.S4, V5.S4, V13.S4
-	VFMLA V11.S4, V4.S4, V13.S4
-	WORD  $0x4e2dd5c5 // fadd v5.4s, v14.4s, v13.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V14.S4
+	VFMLA V8.S4, V6.S4, V14.S4
+	VFMLA V12.S4, V5.S4, V14.S4
+	WORD  $0x4e2ed5e6 // fadd v6.4s, v15.4s, v14.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F4
-	FMOVQ 800(R1), F7
-	VFMLA V7.S4, V5.S4, V4.S4
-	FMOVQ 832(R1), F7
-	VFMLA V4.S4, V5.S4, V7.S4
-	WORD  $0x6e25dca4 // fmul v4.4s, v5.4s, v5.4s
-	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
-	VFMLA V1.S4, V5.S4, V4.S4
-	VTBL  V0.B16, [V12.B16], V1.B16
+	FMOVQ 816(R1), F5
+	FMOVQ 800(R1), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ 832(R1), F8
+	VFMLA V5.S4, V6.S4, V8.S4
+	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
+	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	VFMLA V1.S4, V6.S4, V5.S4
+	VTBL  V0.B16, [V13.B16], V1.B16
 	FMOVQ 304(R1), F0
-	FMOVQ 320(R1), F5
-	VBIT  V5.B16, V1.B16, V0.B16
+	FMOVQ 320(R1), F6
+	VBIT  V6.B16, V1.B16, V0.B16
 	FLDPQ 272(R0), (F30, F31)
 	VTBL  V0.B16, [V30.B16, V31.B16], V1.B16
 	FLDPQ 304(R0), (F30, F31)
 	VTBL  V0.B16, [V30.B16, V31.B16], V0.B16
-	VFMLA V4.S4, V1.S4, V0.S4
+	VFMLA V5.S4, V1.S4, V0.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R1), F4
-	VSUB  V4.S4, V12.S4, V4.S4
-	WORD  $0x4f3d0484 // sshr v4.4s, v4.4s, #3
-	WORD  $0x4e20d425 // fadd v5.4s, v1.4s, v0.4s
-	VSHL  $23, V4.S4, V7.S4
-	VADD  V7.S4, V5.S4, V7.S4
-	FMOVQ 384(R1), F9
-	VUMIN V9.S4, V7.S4, V9.S4
+	FMOVQ 784(R1), F5
+	VSUB  V5.S4, V13.S4, V5.S4
+	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
+	WORD  $0x4e20d426 // fadd v6.4s, v1.4s, v0.4s
+	VSHL  $23, V5.S4, V8.S4
+	VADD  V8.S4, V6.S4, V8.S4
+	VUMIN V2.S4, V8.S4, V10.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V7.B16
-	WORD  $0x4ea76c84 // smin v4.4s, v4.4s, v7.4s
-	FMOVQ 912(R1), F7
-	VSUB  V4.S4, V7.S4, V4.S4
-	VSHL  $23, V4.S4, V4.S4
-	WORD  $0x4e21d487 // fadd v7.4s, v4.4s, v1.4s
-	WORD  $0x4ea4d4eb // fsub v11.4s, v7.4s, v4.4s
-	WORD  $0x4eabd421 // fsub v1.4s, v1.4s, v11.4s
+	VMOVI $0, V8.B16
+	WORD  $0x4ea86ca5 // smin v5.4s, v5.4s, v8.4s
+	FMOVQ 912(R1), F8
+	VSUB  V5.S4, V8.S4, V5.S4
+	VSHL  $23, V5.S4, V5.S4
+	WORD  $0x4e21d4a8 // fadd v8.4s, v5.4s, v1.4s
+	WORD  $0x4ea5d50c // fsub v12.4s, v8.4s, v5.4s
+	WORD  $0x4eacd421 // fsub v1.4s, v1.4s, v12.4s
 	WORD  $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-	WORD  $0x4e20d4e0 // fadd v0.4s, v7.4s, v0.4s
-	WORD  $0x6ea5e481 // fcmgt v1.4s, v4.4s, v5.4s
-	VSUB  V4.S4, V0.S4, V0.S4
-	VBIT  V1.B16, V0.B16, V9.B16
+	WORD  $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
+	WORD  $0x6ea6e4a1 // fcmgt v1.4s, v5.4s, v6.4s
+	VSUB  V5.S4, V0.S4, V0.S4
+	VBIT  V1.B16, V0.B16, V10.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R1), F0
-	WORD  $0x6ea0e500 // fcmgt v0.4s, v8.4s, v0.4s
+	WORD  $0x6ea0e520 // fcmgt v0.4s, v9.4s, v0.4s
 	FMOVQ 384(R1), F1
-	VBIF  V0.B16, V9.B16, V1.B16
+	VBIF  V0.B16, V10.B16, V1.B16
 	FMOVQ 944(R1), F0
-	WORD  $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
+	WORD  $0x6ea9e400 // fcmgt v0.4s, v0.4s, v9.4s
 	WORD  $0x4e601c21 // bic v1.16b, v1.16b, v0.16b
 	VMOVI $0, V0.B16
-	VCMEQ V0.S4, V6.S4, V0.S4
-	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
-	FMOVQ 384(R1), F4
-	VAND  V3.B16, V4.B16, V4.B16
+	VCMEQ V0.S4, V7.S4, V0.S4
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V2.B16, V5.B16
+	VBIT  V0.B16, V5.B16, V1.B16
+	VCMEQ V2.S4, V7.S4, V0.S4
+	WORD  $0x4e641c44 // bic v4.16b, v2.16b, v4.16b
 	VBIT  V0.B16, V4.B16, V1.B16
-	FMOVQ 384(R1), F0
-	VCMEQ V0.S4, V6.S4, V0.S4
-	FMOVQ 384(R1), F4
-	WORD  $0x4e631c83 // bic v3.16b, v4.16b, v3.16b
-	VBIT  V0.B16, V3.B16, V1.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R3), F0
 	VDUP  V0.S[0], V0.S4
-	VAND  V0.B16, V2.B16, V0.B16
+	VAND  V0.B16, V3.B16, V0.B16
 	VORR  V0.B16, V1.B16, V0.B16
-	WORD  $0x4ea088c1 // cmgt v1.4s, v6.4s, #0
-	FMOVQ 384(R1), F3
-	WORD  $0x4ea63463 // cmgt v3.4s, v3.4s, v6.4s
+	WORD  $0x4ea088e1 // cmgt v1.4s, v7.4s, #0
+	WORD  $0x4ea73444 // cmgt v4.4s, v2.4s, v7.4s
+	VAND  V4.B16, V1.B16, V1.B16
+	FMOVS 16(R3), F4
+	VDUP  V4.S[0], V4.S4
+	VAND  V4.B16, V3.B16, V3.B16
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
 	VAND  V3.B16, V1.B16, V1.B16
-	FMOVS 16(R3), F3
-	VDUP  V3.S[0], V3.S4
-	VAND  V3.B16, V2.B16, V2.B16
-	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
-	VAND  V2.B16, V1.B16, V1.B16
-	FMOVQ 384(R1), F2
-	WORD  $0x4ea234c2 // cmgt v2.4s, v6.4s, v2.4s
+	WORD  $0x4ea234e2 // cmgt v2.4s, v7.4s, v2.4s
 	VORR  V2.B16, V1.B16, V1.B16
-	FMOVQ 368(R1), F2
-	VBIF  V1.B16, V0.B16, V2.B16
+	FMOVQ 368(R1), F3
+	VBIF  V1.B16, V0.B16, V3.B16
 
-focuseasy0_738:
-focusdone738:
+focuseasy0_792:
+focusdone792:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R1), F0
-	WORD  $0x6e2ae400 // fcmge v0.4s, v0.4s, v10.4s
-	WORD  $0x6e22dd41 // fmul v1.4s, v10.4s, v2.4s
-	VBIT  V0.B16, V1.B16, V10.B16
+	WORD  $0x6e2be400 // fcmge v0.4s, v0.4s, v11.4s
+	WORD  $0x6e23dd61 // fmul v1.4s, v11.4s, v3.4s
+	VBIT  V0.B16, V1.B16, V11.B16
 	FMOVQ 368(R1), F0
-	VUMIN V0.S4, V10.S4, V0.S4
+	VUMIN V0.S4, V11.S4, V0.S4
 	FMOVS F0, (R2)
 	RET
 
@@ -30898,332 +33568,182 @@ words_done:
 	RET
 
 // func foldRowsNEON(losses *float32, terms *float32, rows int, classes int)
-TEXT ·foldRowsNEON(SB), NOSPLIT, $128-32
-	MOVD $consts<>+0(SB), R7
-	MOVD terms+8(FP), R0
-	MOVD rows+16(FP), R1
-	MOVD $local-128(SP), R2
+TEXT ·foldRowsNEON(SB), NOSPLIT, $0-32
+	MOVD $consts<>+0(SB), R3
 
 row:
-	MOVD  classes+24(FP), R3
-	CMP   $129, R3
-	BGE   long
+	MOVD  terms+8(FP), R0
+	MOVD  classes+24(FP), R1
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
 	VMOVI $0, V3.B16
-	ADD   R3<<2, R0, R5
-	CMP   $16, R3
-	BLT   short_part
-
-short_tile:
-	FMOVQ (R0), F4
-	FMOVQ 16(R0), F5
-	FMOVQ 32(R0), F6
-	FMOVQ 48(R0), F7
-	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD   $64, R0, R0
-	SUB   $16, R3, R3
-	CMP   $16, R3
-	BGE   short_tile
-
-short_part:
-	CMP   $1, R3
-	BLT   short_done
 	VMOVI $0, V4.B16
-	ADD   $0, R0, R6
-	CMP   $4, R3
+	VMOVI $0, V5.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V7.B16
+	CMP   $32, R1
+	BLT   sum_rest
+
+sum_block:
+	FMOVQ 64(R0), F8
+	FMOVQ 80(R0), F9
+	FMOVQ 96(R0), F10
+	FMOVQ 112(R0), F11
+	FMOVQ (R0), F12
+	FMOVQ 16(R0), F13
+	FMOVQ 32(R0), F14
+	FMOVQ 48(R0), F15
+	WORD  $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	WORD  $0x4e29d5a9 // fadd v9.4s, v13.4s, v9.4s
+	WORD  $0x4e2ad5ca // fadd v10.4s, v14.4s, v10.4s
+	WORD  $0x4e2bd5eb // fadd v11.4s, v15.4s, v11.4s
+	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD  $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD  $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD  $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $128, R0, R0
+	SUB   $32, R1, R1
+	CMP   $32, R1
+	BGE   sum_block
+
+sum_rest:
+	CMP   $1, R1
+	BLT   sum_added
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	CMP   $16, R1
+	BLT   sum_part
+	FMOVQ (R0), F8
+	FMOVQ 16(R0), F9
+	FMOVQ 32(R0), F10
+	FMOVQ 48(R0), F11
+	ADD   $64, R0, R0
+	SUB   $16, R1, R1
+
+sum_part:
+	CMP   $1, R1
+	BLT   sum_done
+	VMOVI $0, V12.B16
+	ADD   $0, R0, R2
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R0), F4
+	FMOVQ (R0), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R3, partone1
-	VLD1.P 8(R6), V4.D[0]
-	TBZ    $0, R3, partdone1
-	VLD1   (R6), V4.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R2), V12.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R2), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R3, partdone1
-	VLD1 (R6), V4.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R2), V12.S[0]
 
 partdone1:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V5.B16
-	ADD   $16, R0, R6
-	CMP   $4, R3
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V13.B16
+	ADD   $16, R0, R2
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ 16(R0), F5
+	FMOVQ 16(R0), F13
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R3, partone2
-	VLD1.P 8(R6), V5.D[0]
-	TBZ    $0, R3, partdone2
-	VLD1   (R6), V5.S[2]
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R2), V13.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R2), V13.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R3, partdone2
-	VLD1 (R6), V5.S[0]
+	TBZ  $0, R1, partdone2
+	VLD1 (R2), V13.S[0]
 
 partdone2:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V6.B16
-	ADD   $32, R0, R6
-	CMP   $4, R3
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V14.B16
+	ADD   $32, R0, R2
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ 32(R0), F6
+	FMOVQ 32(R0), F14
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R3, partone3
-	VLD1.P 8(R6), V6.D[0]
-	TBZ    $0, R3, partdone3
-	VLD1   (R6), V6.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R2), V14.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R2), V14.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R3, partdone3
-	VLD1 (R6), V6.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R2), V14.S[0]
 
 partdone3:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V7.B16
-	ADD   $48, R0, R6
-	CMP   $4, R3
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V15.B16
+	ADD   $48, R0, R2
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ 48(R0), F7
+	FMOVQ 48(R0), F15
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R3, partone4
-	VLD1.P 8(R6), V7.D[0]
-	TBZ    $0, R3, partdone4
-	VLD1   (R6), V7.S[2]
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R2), V15.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R2), V15.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R3, partdone4
-	VLD1 (R6), V7.S[0]
+	TBZ  $0, R1, partdone4
+	VLD1 (R2), V15.S[0]
 
 partdone4:
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
 
-short_done:
-	MOVD   R5, R0
-	WORD   $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD   $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	WORD   $0x0e617825 // fcvtl v5.2d, v1.2s
-	WORD   $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	WORD   $0x0e617846 // fcvtl v6.2d, v2.2s
-	WORD   $0x4e617842 // fcvtl2 v2.2d, v2.4s
-	WORD   $0x0e617867 // fcvtl v7.2d, v3.2s
-	WORD   $0x4e617863 // fcvtl2 v3.2d, v3.4s
-	WORD   $0x4e66d484 // fadd v4.2d, v4.2d, v6.2d
-	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	WORD   $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
-	WORD   $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	WORD   $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	WORD   $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
-	WORD   $0x4e60d484 // fadd v4.2d, v4.2d, v0.2d
-	WORD   $0x7e70d880 // faddp d0, v4.2d
-	FCVTDS F0, F0
-	MOVD   losses+0(FP), R3
-	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ  368(R7), F2
-	VBIT   V1.B16, V0.B16, V2.B16
-	FMOVS  F2, (R3)
-	MOVD   losses+0(FP), R3
-	ADD    $4, R3, R3
-	MOVD   R3, losses+0(FP)
-	SUB    $1, R1, R1
-	CMP    $1, R1
-	BGE    row
-	RET
+sum_done:
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
 
-long:
-	VMOVI $0, V0.B16
-	FMOVQ F0, (R2)
-	FMOVQ F0, 16(R2)
-	FMOVQ F0, 32(R2)
-	FMOVQ F0, 48(R2)
-	FMOVQ F0, 64(R2)
-	FMOVQ F0, 80(R2)
-	FMOVQ F0, 96(R2)
-	FMOVQ F0, 112(R2)
-
-block:
-	MOVD  $128, R5
-	CMP   R5, R3
-	CSEL  HI, R5, R3, R5
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	ADD   R5<<2, R0, R6
-	CMP   $16, R5
-	BLT   long_part
-
-long_tile:
-	FMOVQ (R0), F4
-	FMOVQ 16(R0), F5
-	FMOVQ 32(R0), F6
-	FMOVQ 48(R0), F7
-	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD   $64, R0, R0
-	SUB   $16, R5, R5
-	CMP   $16, R5
-	BGE   long_tile
-
-long_part:
-	CMP   $1, R5
-	BLT   long_done
-	VMOVI $0, V4.B16
-	ADD   $0, R0, R8
-	CMP   $4, R5
-	BLT   partless5
-	FMOVQ (R0), F4
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R5, partone5
-	VLD1.P 8(R8), V4.D[0]
-	TBZ    $0, R5, partdone5
-	VLD1   (R8), V4.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R5, partdone5
-	VLD1 (R8), V4.S[0]
-
-partdone5:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V5.B16
-	ADD   $16, R0, R8
-	CMP   $4, R5
-	BLT   partless6
-	FMOVQ 16(R0), F5
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R5, partone6
-	VLD1.P 8(R8), V5.D[0]
-	TBZ    $0, R5, partdone6
-	VLD1   (R8), V5.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R5, partdone6
-	VLD1 (R8), V5.S[0]
-
-partdone6:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V6.B16
-	ADD   $32, R0, R8
-	CMP   $4, R5
-	BLT   partless7
-	FMOVQ 32(R0), F6
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R5, partone7
-	VLD1.P 8(R8), V6.D[0]
-	TBZ    $0, R5, partdone7
-	VLD1   (R8), V6.S[2]
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R5, partdone7
-	VLD1 (R8), V6.S[0]
-
-partdone7:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V7.B16
-	ADD   $48, R0, R8
-	CMP   $4, R5
-	BLT   partless8
-	FMOVQ 48(R0), F7
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R5, partone8
-	VLD1.P 8(R8), V7.D[0]
-	TBZ    $0, R5, partdone8
-	VLD1   (R8), V7.S[2]
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R5, partdone8
-	VLD1 (R8), V7.S[0]
-
-partdone8:
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-
-long_done:
-	MOVD   R6, R0
-	WORD   $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD   $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ  (R2), F5
-	WORD   $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ  F4, (R2)
-	FMOVQ  16(R2), F4
-	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ  F0, 16(R2)
-	WORD   $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD   $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ  32(R2), F4
-	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ  F0, 32(R2)
-	FMOVQ  48(R2), F0
-	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ  F1, 48(R2)
-	WORD   $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD   $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ  64(R2), F2
-	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ  F0, 64(R2)
-	FMOVQ  80(R2), F0
-	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ  F1, 80(R2)
-	WORD   $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD   $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ  96(R2), F2
-	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ  F0, 96(R2)
-	FMOVQ  112(R2), F0
-	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ  F1, 112(R2)
-	SUB    $128, R3, R3
-	CMP    $1, R3
-	BGE    block
-	FMOVQ  (R2), F0
-	FMOVQ  16(R2), F1
-	FMOVQ  32(R2), F2
-	FMOVQ  48(R2), F3
-	FMOVQ  64(R2), F4
-	FMOVQ  80(R2), F5
-	FMOVQ  96(R2), F6
-	FMOVQ  112(R2), F7
+sum_added:
 	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD   $0x4e65d421 // fadd v1.2d, v1.2d, v5.2d
 	WORD   $0x4e66d442 // fadd v2.2d, v2.2d, v6.2d
@@ -31233,17 +33753,24 @@ long_done:
 	WORD   $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
 	WORD   $0x7e70d800 // faddp d0, v0.2d
 	FCVTDS F0, F0
-	MOVD   losses+0(FP), R3
+	MOVD   losses+0(FP), R0
 	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ  368(R7), F2
+	FMOVQ  368(R3), F2
 	VBIT   V1.B16, V0.B16, V2.B16
-	FMOVS  F2, (R3)
-	MOVD   losses+0(FP), R3
-	ADD    $4, R3, R3
-	MOVD   R3, losses+0(FP)
-	SUB    $1, R1, R1
-	CMP    $1, R1
-	BGE    row
+	FMOVS  F2, (R0)
+	MOVD   losses+0(FP), R0
+	ADD    $4, R0, R0
+	MOVD   R0, losses+0(FP)
+	MOVD   classes+24(FP), R0
+	LSL    $2, R0, R0
+	MOVD   terms+8(FP), R1
+	ADD    R0, R1, R1
+	MOVD   R1, terms+8(FP)
+	MOVD   rows+16(FP), R0
+	SUB    $1, R0, R0
+	MOVD   R0, rows+16(FP)
+	MOVD   rows+16(FP), R0
+	CBNZ   R0, row
 	RET
 
 // func sumLossesNEON(sum *float64, x *float32, n int)
@@ -31404,161 +33931,188 @@ add_done:
 
 // func addBlocksNEON(total *[16]float64, x *float32, n int)
 TEXT ·addBlocksNEON(SB), NOSPLIT, $0-24
-	MOVD x+8(FP), R0
-	MOVD n+16(FP), R1
-	MOVD total+0(FP), R2
+	MOVD  total+0(FP), R0
+	FMOVQ (R0), F0
+	FMOVQ 16(R0), F1
+	FMOVQ 32(R0), F2
+	FMOVQ 48(R0), F3
+	FMOVQ 64(R0), F4
+	FMOVQ 80(R0), F5
+	FMOVQ 96(R0), F6
+	FMOVQ 112(R0), F7
+	MOVD  n+16(FP), R0
+	MOVD  x+8(FP), R1
+	CMP   $32, R0
+	BLT   sum_rest
 
-block:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	MOVD  $128, R3
-	CMP   R3, R1
-	CSEL  HI, R3, R1, R3
-	CMP   $16, R3
-	BLT   add_part
+sum_block:
+	FMOVQ 64(R1), F8
+	FMOVQ 80(R1), F9
+	FMOVQ 96(R1), F10
+	FMOVQ 112(R1), F11
+	FMOVQ (R1), F12
+	FMOVQ 16(R1), F13
+	FMOVQ 32(R1), F14
+	FMOVQ 48(R1), F15
+	WORD  $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	WORD  $0x4e29d5a9 // fadd v9.4s, v13.4s, v9.4s
+	WORD  $0x4e2ad5ca // fadd v10.4s, v14.4s, v10.4s
+	WORD  $0x4e2bd5eb // fadd v11.4s, v15.4s, v11.4s
+	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD  $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD  $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD  $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $128, R1, R1
+	SUB   $32, R0, R0
+	CMP   $32, R0
+	BGE   sum_block
 
-add_tile:
-	FMOVQ (R0), F4
-	FMOVQ 16(R0), F5
-	FMOVQ 32(R0), F6
-	FMOVQ 48(R0), F7
-	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD   $64, R0, R0
-	SUB   $16, R3, R3
-	CMP   $16, R3
-	BGE   add_tile
+sum_rest:
+	CMP   $1, R0
+	BLT   sum_added
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	CMP   $16, R0
+	BLT   sum_part
+	FMOVQ (R1), F8
+	FMOVQ 16(R1), F9
+	FMOVQ 32(R1), F10
+	FMOVQ 48(R1), F11
+	ADD   $64, R1, R1
+	SUB   $16, R0, R0
 
-add_part:
-	CMP   $1, R3
-	BLT   add_done
-	VMOVI $0, V4.B16
-	ADD   $0, R0, R5
-	CMP   $4, R3
+sum_part:
+	CMP   $1, R0
+	BLT   sum_done
+	VMOVI $0, V12.B16
+	ADD   $0, R1, R2
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R0), F4
+	FMOVQ (R1), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R3, partone1
-	VLD1.P 8(R5), V4.D[0]
-	TBZ    $0, R3, partdone1
-	VLD1   (R5), V4.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R2), V12.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R2), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R3, partdone1
-	VLD1 (R5), V4.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R2), V12.S[0]
 
 partdone1:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V5.B16
-	ADD   $16, R0, R5
-	CMP   $4, R3
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V13.B16
+	ADD   $16, R1, R2
+	CMP   $4, R0
 	BLT   partless2
-	FMOVQ 16(R0), F5
+	FMOVQ 16(R1), F13
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R3, partone2
-	VLD1.P 8(R5), V5.D[0]
-	TBZ    $0, R3, partdone2
-	VLD1   (R5), V5.S[2]
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R2), V13.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R2), V13.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R3, partdone2
-	VLD1 (R5), V5.S[0]
+	TBZ  $0, R0, partdone2
+	VLD1 (R2), V13.S[0]
 
 partdone2:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V6.B16
-	ADD   $32, R0, R5
-	CMP   $4, R3
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V14.B16
+	ADD   $32, R1, R2
+	CMP   $4, R0
 	BLT   partless3
-	FMOVQ 32(R0), F6
+	FMOVQ 32(R1), F14
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R3, partone3
-	VLD1.P 8(R5), V6.D[0]
-	TBZ    $0, R3, partdone3
-	VLD1   (R5), V6.S[2]
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R2), V14.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R2), V14.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R3, partdone3
-	VLD1 (R5), V6.S[0]
+	TBZ  $0, R0, partdone3
+	VLD1 (R2), V14.S[0]
 
 partdone3:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V7.B16
-	ADD   $48, R0, R5
-	CMP   $4, R3
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V15.B16
+	ADD   $48, R1, R2
+	CMP   $4, R0
 	BLT   partless4
-	FMOVQ 48(R0), F7
+	FMOVQ 48(R1), F15
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R3, partone4
-	VLD1.P 8(R5), V7.D[0]
-	TBZ    $0, R3, partdone4
-	VLD1   (R5), V7.S[2]
+	TBZ    $1, R0, partone4
+	VLD1.P 8(R2), V15.D[0]
+	TBZ    $0, R0, partdone4
+	VLD1   (R2), V15.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R3, partdone4
-	VLD1 (R5), V7.S[0]
+	TBZ  $0, R0, partdone4
+	VLD1 (R2), V15.S[0]
 
 partdone4:
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
 
-add_done:
-	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ (R2), F5
-	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ F4, (R2)
-	FMOVQ 16(R2), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 16(R2)
-	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ 32(R2), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 32(R2)
-	FMOVQ 48(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R2)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 64(R2), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R2)
-	FMOVQ 80(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R2)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 96(R2), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R2)
-	FMOVQ 112(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R2)
-	SUB   $128, R1, R1
-	CMP   $1, R1
-	BGE   block
+sum_done:
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+
+sum_added:
+	MOVD  total+0(FP), R0
+	FMOVQ F0, (R0)
+	FMOVQ F1, 16(R0)
+	FMOVQ F2, 32(R0)
+	FMOVQ F3, 48(R0)
+	FMOVQ F4, 64(R0)
+	FMOVQ F5, 80(R0)
+	FMOVQ F6, 96(R0)
+	FMOVQ F7, 112(R0)
 	RET
 
 // func reciprocalsNEON(sums *float32, n int)
@@ -32302,17 +34856,17 @@ TEXT ·rowFirstNEON(SB), NOSPLIT, $0-40
 
 row:
 	FMOVQ 336(R0), F12
-	FMOVQ 352(R1), F2
 	VMOVI $0, V11.B16
 	FMOVQ 336(R0), F14
-	FMOVQ 368(R1), F3
 	VMOVI $0, V13.B16
 	FMOVQ 336(R0), F16
-	FMOVQ 384(R1), F4
 	VMOVI $0, V15.B16
 	FMOVQ 336(R0), F18
-	FMOVQ 400(R1), F5
 	VMOVI $0, V17.B16
+	FMOVQ 352(R1), F2
+	FMOVQ 368(R1), F3
+	FMOVQ 384(R1), F4
+	FMOVQ 400(R1), F5
 	MOVD  classes+32(FP), R2
 	MOVD  logits+8(FP), R3
 	CMP   $16, R2
@@ -32443,6 +34997,10 @@ partdone4:
 	VBIT V2.B16, V9.B16, V18.B16
 
 all_done:
+	MOVD classes+32(FP), R2
+	CMP  $16, R2
+	BLT  short
+
 	// the largest of all lanes, the first of its places
 	WORD   $0x6eace5c3 // fcmgt v3.4s, v14.4s, v12.4s
 	VBSL   V12.B16, V14.B16, V3.B16
@@ -32480,22 +35038,64 @@ all_done:
 	VREV64 V2.S4, V3.S4
 	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
 	FMOVS  F2, (R2)
+	JMP    found
+
+short:
+	// the largest of all lanes, the first of its places
+	WORD   $0x6eace5c3 // fcmgt v3.4s, v14.4s, v12.4s
+	VBSL   V12.B16, V14.B16, V3.B16
+	WORD   $0x6ea3e602 // fcmgt v2.4s, v16.4s, v3.4s
+	VBIT   V2.B16, V16.B16, V3.B16
+	WORD   $0x6ea3e642 // fcmgt v2.4s, v18.4s, v3.4s
+	VBIT   V2.B16, V18.B16, V3.B16
+	VEXT   $8, V3.B16, V3.B16, V4.B16
+	WORD   $0x6ea4e462 // fcmgt v2.4s, v3.4s, v4.4s
+	VBIT   V2.B16, V3.B16, V4.B16
+	VREV64 V4.S4, V3.S4
+	WORD   $0x6ea3e482 // fcmgt v2.4s, v4.4s, v3.4s
+	VBIT   V2.B16, V4.B16, V3.B16
+	WORD   $0x4e23e582 // fcmeq v2.4s, v12.4s, v3.4s
+	FMOVQ  16(R0), F4
+	VBIT   V2.B16, V11.B16, V4.B16
+	WORD   $0x4ea16c82 // smin v2.4s, v4.4s, v1.4s
+	WORD   $0x4e23e5c4 // fcmeq v4.4s, v14.4s, v3.4s
+	FMOVQ  16(R0), F5
+	VBIT   V4.B16, V13.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
+	WORD   $0x4e23e604 // fcmeq v4.4s, v16.4s, v3.4s
+	FMOVQ  16(R0), F5
+	VBIT   V4.B16, V15.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
+	WORD   $0x4e23e644 // fcmeq v4.4s, v18.4s, v3.4s
+	FMOVQ  16(R0), F5
+	VBIT   V4.B16, V17.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
 	MOVD   sums+0(FP), R2
-	ADD    $4, R2, R2
-	MOVD   R2, sums+0(FP)
+	FMOVS  F3, (R2)
 	MOVD   labels+16(FP), R2
-	ADD    $4, R2, R2
-	MOVD   R2, labels+16(FP)
-	MOVD   classes+32(FP), R2
-	LSL    $2, R2, R2
-	MOVD   logits+8(FP), R3
-	ADD    R2, R3, R3
-	MOVD   R3, logits+8(FP)
-	MOVD   rows+24(FP), R2
-	SUB    $1, R2, R2
-	MOVD   R2, rows+24(FP)
-	MOVD   rows+24(FP), R2
-	CBNZ   R2, row
+	VEXT   $8, V2.B16, V2.B16, V3.B16
+	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
+	VREV64 V2.S4, V3.S4
+	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
+	FMOVS  F2, (R2)
+
+found:
+	MOVD sums+0(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+0(FP)
+	MOVD labels+16(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+16(FP)
+	MOVD classes+32(FP), R2
+	LSL  $2, R2, R2
+	MOVD logits+8(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+8(FP)
+	MOVD rows+24(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+24(FP)
+	MOVD rows+24(FP), R2
+	CBNZ R2, row
 	RET
 
 // func logSoftmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
@@ -33004,30 +35604,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_758
+	BGE  focusnot0_812
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone758
+	JMP  focusdone812
 
-focusnot0_758:
+focusnot0_812:
 	CMP   $2, R10
-	BGE   focusnot1_758
+	BGE   focusnot1_812
 	FMOVQ 224(R0), F17
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot1_758:
+focusnot1_812:
 	CMP $3, R10
-	BGE focusnot2_758
-	JMP focusdone758
+	BGE focusnot2_812
+	JMP focusdone812
 
-focusnot2_758:
+focusnot2_812:
 	CMP  $4, R10
-	BGE  focusnot3_758
+	BGE  focusnot3_812
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone758
+	JMP  focusdone812
 
-focusnot3_758:
+focusnot3_812:
 	CMP   $5, R10
-	BGE   focusnot4_758
+	BGE   focusnot4_812
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -33035,11 +35635,11 @@ focusnot3_758:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot4_758:
+focusnot4_812:
 	CMP   $6, R10
-	BGE   focusnot5_758
+	BGE   focusnot5_812
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -33050,33 +35650,33 @@ focusnot4_758:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot5_758:
+focusnot5_812:
 	CMP   $7, R10
-	BGE   focusnot6_758
+	BGE   focusnot6_812
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot6_758:
+focusnot6_812:
 	CMP   $8, R10
-	BGE   focusnot7_758
+	BGE   focusnot7_812
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot7_758:
+focusnot7_812:
 	CMP   $9, R10
-	BGE   focusnot8_758
+	BGE   focusnot8_812
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -33088,9 +35688,9 @@ focusnot7_758:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot8_758:
+focusnot8_812:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -33243,7 +35843,7 @@ focusnot8_758:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone758:
+focusdone812:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -33488,30 +36088,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_759
+	BGE  focusnot0_813
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone759
+	JMP  focusdone813
 
-focusnot0_759:
+focusnot0_813:
 	CMP   $2, R10
-	BGE   focusnot1_759
+	BGE   focusnot1_813
 	FMOVQ 224(R0), F17
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot1_759:
+focusnot1_813:
 	CMP $3, R10
-	BGE focusnot2_759
-	JMP focusdone759
+	BGE focusnot2_813
+	JMP focusdone813
 
-focusnot2_759:
+focusnot2_813:
 	CMP  $4, R10
-	BGE  focusnot3_759
+	BGE  focusnot3_813
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone759
+	JMP  focusdone813
 
-focusnot3_759:
+focusnot3_813:
 	CMP   $5, R10
-	BGE   focusnot4_759
+	BGE   focusnot4_813
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -33519,11 +36119,11 @@ focusnot3_759:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot4_759:
+focusnot4_813:
 	CMP   $6, R10
-	BGE   focusnot5_759
+	BGE   focusnot5_813
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -33534,33 +36134,33 @@ focusnot4_759:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot5_759:
+focusnot5_813:
 	CMP   $7, R10
-	BGE   focusnot6_759
+	BGE   focusnot6_813
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot6_759:
+focusnot6_813:
 	CMP   $8, R10
-	BGE   focusnot7_759
+	BGE   focusnot7_813
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot7_759:
+focusnot7_813:
 	CMP   $9, R10
-	BGE   focusnot8_759
+	BGE   focusnot8_813
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -33572,9 +36172,9 @@ focusnot7_759:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot8_759:
+focusnot8_813:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -33727,7 +36327,7 @@ focusnot8_759:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone759:
+focusdone813:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -34137,30 +36737,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_786
+	BGE  focusnot0_840
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone786
+	JMP  focusdone840
 
-focusnot0_786:
+focusnot0_840:
 	CMP   $2, R8
-	BGE   focusnot1_786
+	BGE   focusnot1_840
 	FMOVQ 224(R0), F17
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot1_786:
+focusnot1_840:
 	CMP $3, R8
-	BGE focusnot2_786
-	JMP focusdone786
+	BGE focusnot2_840
+	JMP focusdone840
 
-focusnot2_786:
+focusnot2_840:
 	CMP  $4, R8
-	BGE  focusnot3_786
+	BGE  focusnot3_840
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone786
+	JMP  focusdone840
 
-focusnot3_786:
+focusnot3_840:
 	CMP   $5, R8
-	BGE   focusnot4_786
+	BGE   focusnot4_840
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -34169,11 +36769,11 @@ focusnot3_786:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot4_786:
+focusnot4_840:
 	CMP   $6, R8
-	BGE   focusnot5_786
+	BGE   focusnot5_840
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -34185,33 +36785,33 @@ focusnot4_786:
 	VFMLA V20.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot5_786:
+focusnot5_840:
 	CMP   $7, R8
-	BGE   focusnot6_786
+	BGE   focusnot6_840
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot6_786:
+focusnot6_840:
 	CMP   $8, R8
-	BGE   focusnot7_786
+	BGE   focusnot7_840
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot7_786:
+focusnot7_840:
 	CMP   $9, R8
-	BGE   focusnot8_786
+	BGE   focusnot8_840
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -34223,9 +36823,9 @@ focusnot7_786:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot8_786:
+focusnot8_840:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -34328,11 +36928,11 @@ focusnot8_786:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard0_786
+	CBNZ  R11, focushard0_840
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy0_786
+	JMP   focuseasy0_840
 
-focushard0_786:
+focushard0_840:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	FMOVQ 640(R0), F22
@@ -34477,8 +37077,8 @@ focushard0_786:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy0_786:
-focusdone786:
+focuseasy0_840:
+focusdone840:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e512 // fcmge v18.4s, v8.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -34858,30 +37458,30 @@ partdone7:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_787
+	BGE  focusnot0_841
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone787
+	JMP  focusdone841
 
-focusnot0_787:
+focusnot0_841:
 	CMP   $2, R8
-	BGE   focusnot1_787
+	BGE   focusnot1_841
 	FMOVQ 224(R0), F17
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot1_787:
+focusnot1_841:
 	CMP $3, R8
-	BGE focusnot2_787
-	JMP focusdone787
+	BGE focusnot2_841
+	JMP focusdone841
 
-focusnot2_787:
+focusnot2_841:
 	CMP  $4, R8
-	BGE  focusnot3_787
+	BGE  focusnot3_841
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone787
+	JMP  focusdone841
 
-focusnot3_787:
+focusnot3_841:
 	CMP   $5, R8
-	BGE   focusnot4_787
+	BGE   focusnot4_841
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -34890,11 +37490,11 @@ focusnot3_787:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot4_787:
+focusnot4_841:
 	CMP   $6, R8
-	BGE   focusnot5_787
+	BGE   focusnot5_841
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -34906,33 +37506,33 @@ focusnot4_787:
 	VFMLA V20.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot5_787:
+focusnot5_841:
 	CMP   $7, R8
-	BGE   focusnot6_787
+	BGE   focusnot6_841
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot6_787:
+focusnot6_841:
 	CMP   $8, R8
-	BGE   focusnot7_787
+	BGE   focusnot7_841
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot7_787:
+focusnot7_841:
 	CMP   $9, R8
-	BGE   focusnot8_787
+	BGE   focusnot8_841
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -34944,9 +37544,9 @@ focusnot7_787:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot8_787:
+focusnot8_841:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -35049,11 +37649,11 @@ focusnot8_787:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard0_787
+	CBNZ  R11, focushard0_841
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy0_787
+	JMP   focuseasy0_841
 
-focushard0_787:
+focushard0_841:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	FMOVQ 640(R0), F22
@@ -35198,8 +37798,8 @@ focushard0_787:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy0_787:
-focusdone787:
+focuseasy0_841:
+focusdone841:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e512 // fcmge v18.4s, v8.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -35465,108 +38065,92 @@ done:
 TEXT ·addLogsNEON(SB), NOSPLIT, $0-32
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 336(R0), F0
-	FMOVQ 224(R0), F5
+	FMOVQ 224(R0), F21
 	MOVD  logits+8(FP), R1
 	MOVD  logs+16(FP), R2
 	MOVD  n+24(FP), R3
 	MOVD  total+0(FP), R5
 	ADD   $128, R5, R6
+	FMOVQ (R5), F1
+	FMOVQ 16(R5), F2
+	FMOVQ 32(R5), F3
+	FMOVQ 48(R5), F4
+	FMOVQ 64(R5), F5
+	FMOVQ 80(R5), F6
+	FMOVQ 96(R5), F7
+	FMOVQ 112(R5), F8
+	FMOVQ (R6), F9
+	FMOVQ 16(R6), F10
+	FMOVQ 32(R6), F11
+	FMOVQ 48(R6), F12
+	FMOVQ 64(R6), F13
+	FMOVQ 80(R6), F14
+	FMOVQ 96(R6), F15
+	FMOVQ 112(R6), F16
 	CMP   $16, R3
 	BLT   add_part
 
 add_tile:
-	FMOVQ (R1), F1
-	FMOVQ 16(R1), F2
-	FMOVQ 32(R1), F3
-	FMOVQ 48(R1), F4
-	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
-	VMOVI $0, V7.B16
-	FMOVQ (R2), F6
-	VBIT  V1.B16, V7.B16, V6.B16
-	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
-	VBIF  V1.B16, V5.B16, V7.B16
-	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
-	VMOVI $0, V8.B16
-	FMOVQ 16(R2), F2
-	VBIT  V1.B16, V8.B16, V2.B16
-	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
-	VBIF  V1.B16, V5.B16, V8.B16
-	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
-	VMOVI $0, V9.B16
-	FMOVQ 32(R2), F3
-	VBIT  V1.B16, V9.B16, V3.B16
-	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
-	VBIF  V1.B16, V5.B16, V9.B16
-	WORD  $0x4e20e481 // fcmeq v1.4s, v4.4s, v0.4s
-	VMOVI $0, V10.B16
-	FMOVQ 48(R2), F4
-	VBIT  V1.B16, V10.B16, V4.B16
-	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
-	VBIF  V1.B16, V5.B16, V10.B16
-	WORD  $0x0e6178c1 // fcvtl v1.2d, v6.2s
-	WORD  $0x4e6178c6 // fcvtl2 v6.2d, v6.4s
-	FMOVQ (R5), F11
-	WORD  $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
-	FMOVQ F1, (R5)
-	FMOVQ 16(R5), F1
-	WORD  $0x4e61d4c6 // fadd v6.2d, v6.2d, v1.2d
-	FMOVQ F6, 16(R5)
-	WORD  $0x0e617841 // fcvtl v1.2d, v2.2s
-	WORD  $0x4e617842 // fcvtl2 v2.2d, v2.4s
-	FMOVQ 32(R5), F6
-	WORD  $0x4e66d421 // fadd v1.2d, v1.2d, v6.2d
-	FMOVQ F1, 32(R5)
-	FMOVQ 48(R5), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 48(R5)
-	WORD  $0x0e617861 // fcvtl v1.2d, v3.2s
-	WORD  $0x4e617862 // fcvtl2 v2.2d, v3.4s
-	FMOVQ 64(R5), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 64(R5)
-	FMOVQ 80(R5), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 80(R5)
-	WORD  $0x0e617881 // fcvtl v1.2d, v4.2s
-	WORD  $0x4e617882 // fcvtl2 v2.2d, v4.4s
-	FMOVQ 96(R5), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 96(R5)
-	FMOVQ 112(R5), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 112(R5)
-	WORD  $0x0e6178e1 // fcvtl v1.2d, v7.2s
-	WORD  $0x4e6178e2 // fcvtl2 v2.2d, v7.4s
-	FMOVQ (R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, (R6)
-	FMOVQ 16(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 16(R6)
-	WORD  $0x0e617901 // fcvtl v1.2d, v8.2s
-	WORD  $0x4e617902 // fcvtl2 v2.2d, v8.4s
-	FMOVQ 32(R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 32(R6)
-	FMOVQ 48(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 48(R6)
-	WORD  $0x0e617921 // fcvtl v1.2d, v9.2s
-	WORD  $0x4e617922 // fcvtl2 v2.2d, v9.4s
-	FMOVQ 64(R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 64(R6)
-	FMOVQ 80(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 80(R6)
-	WORD  $0x0e617941 // fcvtl v1.2d, v10.2s
-	WORD  $0x4e617942 // fcvtl2 v2.2d, v10.4s
-	FMOVQ 96(R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 96(R6)
-	FMOVQ 112(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 112(R6)
+	FMOVQ (R1), F17
+	FMOVQ 16(R1), F18
+	FMOVQ 32(R1), F19
+	FMOVQ 48(R1), F20
+	WORD  $0x4e20e631 // fcmeq v17.4s, v17.4s, v0.4s
+	VMOVI $0, V23.B16
+	FMOVQ (R2), F22
+	VBIT  V17.B16, V23.B16, V22.B16
+	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
+	VBIF  V17.B16, V21.B16, V23.B16
+	WORD  $0x4e20e651 // fcmeq v17.4s, v18.4s, v0.4s
+	VMOVI $0, V24.B16
+	FMOVQ 16(R2), F18
+	VBIT  V17.B16, V24.B16, V18.B16
+	WORD  $0x4eb2d712 // fsub v18.4s, v24.4s, v18.4s
+	VBIF  V17.B16, V21.B16, V24.B16
+	WORD  $0x4e20e671 // fcmeq v17.4s, v19.4s, v0.4s
+	VMOVI $0, V25.B16
+	FMOVQ 32(R2), F19
+	VBIT  V17.B16, V25.B16, V19.B16
+	WORD  $0x4eb3d733 // fsub v19.4s, v25.4s, v19.4s
+	VBIF  V17.B16, V21.B16, V25.B16
+	WORD  $0x4e20e691 // fcmeq v17.4s, v20.4s, v0.4s
+	VMOVI $0, V26.B16
+	FMOVQ 48(R2), F20
+	VBIT  V17.B16, V26.B16, V20.B16
+	WORD  $0x4eb4d754 // fsub v20.4s, v26.4s, v20.4s
+	VBIF  V17.B16, V21.B16, V26.B16
+	WORD  $0x0e617ad1 // fcvtl v17.2d, v22.2s
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD  $0x4e71d421 // fadd v1.2d, v1.2d, v17.2d
+	WORD  $0x4e76d442 // fadd v2.2d, v2.2d, v22.2d
+	WORD  $0x0e617a51 // fcvtl v17.2d, v18.2s
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD  $0x4e71d463 // fadd v3.2d, v3.2d, v17.2d
+	WORD  $0x4e72d484 // fadd v4.2d, v4.2d, v18.2d
+	WORD  $0x0e617a71 // fcvtl v17.2d, v19.2s
+	WORD  $0x4e617a72 // fcvtl2 v18.2d, v19.4s
+	WORD  $0x4e71d4a5 // fadd v5.2d, v5.2d, v17.2d
+	WORD  $0x4e72d4c6 // fadd v6.2d, v6.2d, v18.2d
+	WORD  $0x0e617a91 // fcvtl v17.2d, v20.2s
+	WORD  $0x4e617a92 // fcvtl2 v18.2d, v20.4s
+	WORD  $0x4e71d4e7 // fadd v7.2d, v7.2d, v17.2d
+	WORD  $0x4e72d508 // fadd v8.2d, v8.2d, v18.2d
+	WORD  $0x0e617af1 // fcvtl v17.2d, v23.2s
+	WORD  $0x4e617af2 // fcvtl2 v18.2d, v23.4s
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x0e617b11 // fcvtl v17.2d, v24.2s
+	WORD  $0x4e617b12 // fcvtl2 v18.2d, v24.4s
+	WORD  $0x4e71d56b // fadd v11.2d, v11.2d, v17.2d
+	WORD  $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD  $0x0e617b31 // fcvtl v17.2d, v25.2s
+	WORD  $0x4e617b32 // fcvtl2 v18.2d, v25.4s
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD  $0x0e617b51 // fcvtl v17.2d, v26.2s
+	WORD  $0x4e617b52 // fcvtl2 v18.2d, v26.4s
+	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD  $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
 	ADD   $64, R1, R1
 	ADD   $64, R2, R2
 	SUB   $16, R3, R3
@@ -35576,178 +38160,162 @@ add_tile:
 add_part:
 	CMP   $1, R3
 	BLT   add_done
-	FMOVQ 336(R0), F1
+	FMOVQ 336(R0), F17
 	ADD   $0, R1, R7
 	CMP   $4, R3
 	BLT   partless1
-	FMOVQ (R1), F1
+	FMOVQ (R1), F17
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R3, partone1
-	VLD1.P 8(R7), V1.D[0]
+	VLD1.P 8(R7), V17.D[0]
 	TBZ    $0, R3, partdone1
-	VLD1   (R7), V1.S[2]
+	VLD1   (R7), V17.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R3, partdone1
-	VLD1 (R7), V1.S[0]
+	VLD1 (R7), V17.S[0]
 
 partdone1:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
-	FMOVQ 336(R0), F2
+	FMOVQ 336(R0), F18
 	ADD   $16, R1, R7
 	CMP   $4, R3
 	BLT   partless2
-	FMOVQ 16(R1), F2
+	FMOVQ 16(R1), F18
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R3, partone2
-	VLD1.P 8(R7), V2.D[0]
+	VLD1.P 8(R7), V18.D[0]
 	TBZ    $0, R3, partdone2
-	VLD1   (R7), V2.S[2]
+	VLD1   (R7), V18.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R3, partdone2
-	VLD1 (R7), V2.S[0]
+	VLD1 (R7), V18.S[0]
 
 partdone2:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
-	FMOVQ 336(R0), F3
+	FMOVQ 336(R0), F19
 	ADD   $32, R1, R7
 	CMP   $4, R3
 	BLT   partless3
-	FMOVQ 32(R1), F3
+	FMOVQ 32(R1), F19
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R3, partone3
-	VLD1.P 8(R7), V3.D[0]
+	VLD1.P 8(R7), V19.D[0]
 	TBZ    $0, R3, partdone3
-	VLD1   (R7), V3.S[2]
+	VLD1   (R7), V19.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R3, partdone3
-	VLD1 (R7), V3.S[0]
+	VLD1 (R7), V19.S[0]
 
 partdone3:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
-	FMOVQ 336(R0), F4
+	FMOVQ 336(R0), F20
 	ADD   $48, R1, R0
 	CMP   $4, R3
 	BLT   partless4
-	FMOVQ 48(R1), F4
+	FMOVQ 48(R1), F20
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R3, partone4
-	VLD1.P 8(R0), V4.D[0]
+	VLD1.P 8(R0), V20.D[0]
 	TBZ    $0, R3, partdone4
-	VLD1   (R0), V4.S[2]
+	VLD1   (R0), V20.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R3, partdone4
-	VLD1 (R0), V4.S[0]
+	VLD1 (R0), V20.S[0]
 
 partdone4:
-	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
-	VMOVI $0, V7.B16
-	FMOVQ (R2), F6
-	VBIT  V1.B16, V7.B16, V6.B16
-	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
-	VBIF  V1.B16, V5.B16, V7.B16
-	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
-	VMOVI $0, V8.B16
-	FMOVQ 16(R2), F2
-	VBIT  V1.B16, V8.B16, V2.B16
-	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
-	VBIF  V1.B16, V5.B16, V8.B16
-	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
-	VMOVI $0, V9.B16
-	FMOVQ 32(R2), F3
-	VBIT  V1.B16, V9.B16, V3.B16
-	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
-	VBIF  V1.B16, V5.B16, V9.B16
-	WORD  $0x4e20e480 // fcmeq v0.4s, v4.4s, v0.4s
-	VMOVI $0, V1.B16
-	FMOVQ 48(R2), F4
-	VBIT  V0.B16, V1.B16, V4.B16
-	WORD  $0x4ea4d424 // fsub v4.4s, v1.4s, v4.4s
-	VBIT  V0.B16, V1.B16, V5.B16
-	WORD  $0x0e6178c0 // fcvtl v0.2d, v6.2s
-	WORD  $0x4e6178c1 // fcvtl2 v1.2d, v6.4s
-	FMOVQ (R5), F6
-	WORD  $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
-	FMOVQ F0, (R5)
-	FMOVQ 16(R5), F0
+	WORD  $0x4e20e631 // fcmeq v17.4s, v17.4s, v0.4s
+	VMOVI $0, V23.B16
+	FMOVQ (R2), F22
+	VBIT  V17.B16, V23.B16, V22.B16
+	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
+	VBIF  V17.B16, V21.B16, V23.B16
+	WORD  $0x4e20e651 // fcmeq v17.4s, v18.4s, v0.4s
+	VMOVI $0, V24.B16
+	FMOVQ 16(R2), F18
+	VBIT  V17.B16, V24.B16, V18.B16
+	WORD  $0x4eb2d712 // fsub v18.4s, v24.4s, v18.4s
+	VBIF  V17.B16, V21.B16, V24.B16
+	WORD  $0x4e20e671 // fcmeq v17.4s, v19.4s, v0.4s
+	VMOVI $0, V25.B16
+	FMOVQ 32(R2), F19
+	VBIT  V17.B16, V25.B16, V19.B16
+	WORD  $0x4eb3d733 // fsub v19.4s, v25.4s, v19.4s
+	VBIF  V17.B16, V21.B16, V25.B16
+	WORD  $0x4e20e680 // fcmeq v0.4s, v20.4s, v0.4s
+	VMOVI $0, V17.B16
+	FMOVQ 48(R2), F20
+	VBIT  V0.B16, V17.B16, V20.B16
+	WORD  $0x4eb4d634 // fsub v20.4s, v17.4s, v20.4s
+	VBIT  V0.B16, V17.B16, V21.B16
+	WORD  $0x0e617ac0 // fcvtl v0.2d, v22.2s
+	WORD  $0x4e617ad1 // fcvtl2 v17.2d, v22.4s
 	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 16(R5)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 32(R5), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 32(R5)
-	FMOVQ 48(R5), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R5)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 64(R5), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R5)
-	FMOVQ 80(R5), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R5)
-	WORD  $0x0e617880 // fcvtl v0.2d, v4.2s
-	WORD  $0x4e617881 // fcvtl2 v1.2d, v4.4s
-	FMOVQ 96(R5), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R5)
-	FMOVQ 112(R5), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R5)
-	WORD  $0x0e6178e0 // fcvtl v0.2d, v7.2s
-	WORD  $0x4e6178e1 // fcvtl2 v1.2d, v7.4s
-	FMOVQ (R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, (R6)
-	FMOVQ 16(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 16(R6)
-	WORD  $0x0e617900 // fcvtl v0.2d, v8.2s
-	WORD  $0x4e617901 // fcvtl2 v1.2d, v8.4s
-	FMOVQ 32(R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 32(R6)
-	FMOVQ 48(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R6)
-	WORD  $0x0e617920 // fcvtl v0.2d, v9.2s
-	WORD  $0x4e617921 // fcvtl2 v1.2d, v9.4s
-	FMOVQ 64(R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R6)
-	FMOVQ 80(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R6)
-	WORD  $0x0e6178a0 // fcvtl v0.2d, v5.2s
-	WORD  $0x4e6178a1 // fcvtl2 v1.2d, v5.4s
-	FMOVQ 96(R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R6)
-	FMOVQ 112(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R6)
+	WORD  $0x4e71d442 // fadd v2.2d, v2.2d, v17.2d
+	WORD  $0x0e617a40 // fcvtl v0.2d, v18.2s
+	WORD  $0x4e617a51 // fcvtl2 v17.2d, v18.4s
+	WORD  $0x4e60d463 // fadd v3.2d, v3.2d, v0.2d
+	WORD  $0x4e71d484 // fadd v4.2d, v4.2d, v17.2d
+	WORD  $0x0e617a60 // fcvtl v0.2d, v19.2s
+	WORD  $0x4e617a71 // fcvtl2 v17.2d, v19.4s
+	WORD  $0x4e60d4a5 // fadd v5.2d, v5.2d, v0.2d
+	WORD  $0x4e71d4c6 // fadd v6.2d, v6.2d, v17.2d
+	WORD  $0x0e617a80 // fcvtl v0.2d, v20.2s
+	WORD  $0x4e617a91 // fcvtl2 v17.2d, v20.4s
+	WORD  $0x4e60d4e7 // fadd v7.2d, v7.2d, v0.2d
+	WORD  $0x4e71d508 // fadd v8.2d, v8.2d, v17.2d
+	WORD  $0x0e617ae0 // fcvtl v0.2d, v23.2s
+	WORD  $0x4e617af1 // fcvtl2 v17.2d, v23.4s
+	WORD  $0x4e60d529 // fadd v9.2d, v9.2d, v0.2d
+	WORD  $0x4e71d54a // fadd v10.2d, v10.2d, v17.2d
+	WORD  $0x0e617b00 // fcvtl v0.2d, v24.2s
+	WORD  $0x4e617b11 // fcvtl2 v17.2d, v24.4s
+	WORD  $0x4e60d56b // fadd v11.2d, v11.2d, v0.2d
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x0e617b20 // fcvtl v0.2d, v25.2s
+	WORD  $0x4e617b31 // fcvtl2 v17.2d, v25.4s
+	WORD  $0x4e60d5ad // fadd v13.2d, v13.2d, v0.2d
+	WORD  $0x4e71d5ce // fadd v14.2d, v14.2d, v17.2d
+	WORD  $0x0e617aa0 // fcvtl v0.2d, v21.2s
+	WORD  $0x4e617ab1 // fcvtl2 v17.2d, v21.4s
+	WORD  $0x4e60d5ef // fadd v15.2d, v15.2d, v0.2d
+	WORD  $0x4e71d610 // fadd v16.2d, v16.2d, v17.2d
 
 add_done:
+	FMOVQ F1, (R5)
+	FMOVQ F2, 16(R5)
+	FMOVQ F3, 32(R5)
+	FMOVQ F4, 48(R5)
+	FMOVQ F5, 64(R5)
+	FMOVQ F6, 80(R5)
+	FMOVQ F7, 96(R5)
+	FMOVQ F8, 112(R5)
+	FMOVQ F9, (R6)
+	FMOVQ F10, 16(R6)
+	FMOVQ F11, 32(R6)
+	FMOVQ F12, 48(R6)
+	FMOVQ F13, 64(R6)
+	FMOVQ F14, 80(R6)
+	FMOVQ F15, 96(R6)
+	FMOVQ F16, 112(R6)
 	RET
 
 // func softTermsNEON(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
@@ -35825,30 +38393,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_814
+	BGE  focusnot0_868
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone814
+	JMP  focusdone868
 
-focusnot0_814:
+focusnot0_868:
 	CMP   $2, R11
-	BGE   focusnot1_814
+	BGE   focusnot1_868
 	FMOVQ 224(R0), F13
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot1_814:
+focusnot1_868:
 	CMP $3, R11
-	BGE focusnot2_814
-	JMP focusdone814
+	BGE focusnot2_868
+	JMP focusdone868
 
-focusnot2_814:
+focusnot2_868:
 	CMP  $4, R11
-	BGE  focusnot3_814
+	BGE  focusnot3_868
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone814
+	JMP  focusdone868
 
-focusnot3_814:
+focusnot3_868:
 	CMP   $5, R11
-	BGE   focusnot4_814
+	BGE   focusnot4_868
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -35856,11 +38424,11 @@ focusnot3_814:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot4_814:
+focusnot4_868:
 	CMP   $6, R11
-	BGE   focusnot5_814
+	BGE   focusnot5_868
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -35871,33 +38439,33 @@ focusnot4_814:
 	VFMLA V4.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot5_814:
+focusnot5_868:
 	CMP   $7, R11
-	BGE   focusnot6_814
+	BGE   focusnot6_868
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot6_814:
+focusnot6_868:
 	CMP   $8, R11
-	BGE   focusnot7_814
+	BGE   focusnot7_868
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot7_814:
+focusnot7_868:
 	CMP   $9, R11
-	BGE   focusnot8_814
+	BGE   focusnot8_868
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -35909,9 +38477,9 @@ focusnot7_814:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot8_814:
+focusnot8_868:
 	ADD   $24, R10, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -36010,11 +38578,11 @@ focusnot8_814:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R13
-	CBNZ  R13, focushard0_814
+	CBNZ  R13, focushard0_868
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_814
+	JMP   focuseasy0_868
 
-focushard0_814:
+focushard0_868:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V5.S4, V17.S4, V19.S4
@@ -36153,8 +38721,8 @@ focushard0_814:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_814:
-focusdone814:
+focuseasy0_868:
+focusdone868:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F14
 	WORD  $0x6e38e5ce // fcmge v14.4s, v14.4s, v24.4s
@@ -36300,30 +38868,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_815
+	BGE  focusnot0_869
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone815
+	JMP  focusdone869
 
-focusnot0_815:
+focusnot0_869:
 	CMP   $2, R11
-	BGE   focusnot1_815
+	BGE   focusnot1_869
 	FMOVQ 224(R0), F13
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot1_815:
+focusnot1_869:
 	CMP $3, R11
-	BGE focusnot2_815
-	JMP focusdone815
+	BGE focusnot2_869
+	JMP focusdone869
 
-focusnot2_815:
+focusnot2_869:
 	CMP  $4, R11
-	BGE  focusnot3_815
+	BGE  focusnot3_869
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone815
+	JMP  focusdone869
 
-focusnot3_815:
+focusnot3_869:
 	CMP   $5, R11
-	BGE   focusnot4_815
+	BGE   focusnot4_869
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -36331,11 +38899,11 @@ focusnot3_815:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot4_815:
+focusnot4_869:
 	CMP   $6, R11
-	BGE   focusnot5_815
+	BGE   focusnot5_869
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -36346,33 +38914,33 @@ focusnot4_815:
 	VFMLA V4.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot5_815:
+focusnot5_869:
 	CMP   $7, R11
-	BGE   focusnot6_815
+	BGE   focusnot6_869
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot6_815:
+focusnot6_869:
 	CMP   $8, R11
-	BGE   focusnot7_815
+	BGE   focusnot7_869
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot7_815:
+focusnot7_869:
 	CMP   $9, R11
-	BGE   focusnot8_815
+	BGE   focusnot8_869
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -36384,9 +38952,9 @@ focusnot7_815:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot8_815:
+focusnot8_869:
 	ADD   $24, R10, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -36485,11 +39053,11 @@ focusnot8_815:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R13
-	CBNZ  R13, focushard0_815
+	CBNZ  R13, focushard0_869
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_815
+	JMP   focuseasy0_869
 
-focushard0_815:
+focushard0_869:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V5.S4, V17.S4, V19.S4
@@ -36628,8 +39196,8 @@ focushard0_815:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_815:
-focusdone815:
+focuseasy0_869:
+focusdone869:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F14
 	WORD  $0x6e38e5ce // fcmge v14.4s, v14.4s, v24.4s
@@ -36708,173 +39276,158 @@ done:
 
 // func addTermsNEON(total *[16]float64, x *float32, n int)
 TEXT ·addTermsNEON(SB), NOSPLIT, $0-24
-	MOVD total+0(FP), R0
-	MOVD n+16(FP), R1
-	MOVD x+8(FP), R2
-	CMP  $16, R1
-	BLT  add_part
+	MOVD  total+0(FP), R0
+	FMOVQ (R0), F0
+	FMOVQ 16(R0), F1
+	FMOVQ 32(R0), F2
+	FMOVQ 48(R0), F3
+	FMOVQ 64(R0), F4
+	FMOVQ 80(R0), F5
+	FMOVQ 96(R0), F6
+	FMOVQ 112(R0), F7
+	MOVD  n+16(FP), R0
+	MOVD  x+8(FP), R1
+	CMP   $16, R0
+	BLT   add_part
 
 add_tile:
-	FMOVQ (R2), F0
-	FMOVQ 16(R2), F1
-	FMOVQ 32(R2), F2
-	FMOVQ 48(R2), F3
-	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ (R0), F5
-	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ F4, (R0)
-	FMOVQ 16(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 16(R0)
-	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ 32(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 32(R0)
-	FMOVQ 48(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R0)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 64(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R0)
-	FMOVQ 80(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R0)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 96(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R0)
-	FMOVQ 112(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R0)
-	ADD   $64, R2, R2
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	FMOVQ (R1), F8
+	FMOVQ 16(R1), F9
+	FMOVQ 32(R1), F10
+	FMOVQ 48(R1), F11
+	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD  $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD  $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD  $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $64, R1, R1
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   add_tile
 
 add_part:
-	CMP   $1, R1
+	CMP   $1, R0
 	BLT   add_done
-	VMOVI $0, V0.B16
-	ADD   $0, R2, R3
-	CMP   $4, R1
+	VMOVI $0, V8.B16
+	ADD   $0, R1, R2
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R2), F0
+	FMOVQ (R1), F8
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R3), V0.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R3), V0.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R2), V8.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R2), V8.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R3), V0.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R2), V8.S[0]
 
 partdone1:
-	SUBS  $4, R1, R1
-	CSEL  LT, ZR, R1, R1
-	VMOVI $0, V1.B16
-	ADD   $16, R2, R3
-	CMP   $4, R1
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V9.B16
+	ADD   $16, R1, R2
+	CMP   $4, R0
 	BLT   partless2
-	FMOVQ 16(R2), F1
+	FMOVQ 16(R1), F9
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VLD1.P 8(R3), V1.D[0]
-	TBZ    $0, R1, partdone2
-	VLD1   (R3), V1.S[2]
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R2), V9.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R2), V9.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VLD1 (R3), V1.S[0]
+	TBZ  $0, R0, partdone2
+	VLD1 (R2), V9.S[0]
 
 partdone2:
-	SUBS  $4, R1, R1
-	CSEL  LT, ZR, R1, R1
-	VMOVI $0, V2.B16
-	ADD   $32, R2, R3
-	CMP   $4, R1
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V10.B16
+	ADD   $32, R1, R2
+	CMP   $4, R0
 	BLT   partless3
-	FMOVQ 32(R2), F2
+	FMOVQ 32(R1), F10
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R3), V2.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R3), V2.S[2]
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R2), V10.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R2), V10.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R3), V2.S[0]
+	TBZ  $0, R0, partdone3
+	VLD1 (R2), V10.S[0]
 
 partdone3:
-	SUBS  $4, R1, R1
-	CSEL  LT, ZR, R1, R1
-	VMOVI $0, V3.B16
-	ADD   $48, R2, R3
-	CMP   $4, R1
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V11.B16
+	ADD   $48, R1, R2
+	CMP   $4, R0
 	BLT   partless4
-	FMOVQ 48(R2), F3
+	FMOVQ 48(R1), F11
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VLD1.P 8(R3), V3.D[0]
-	TBZ    $0, R1, partdone4
-	VLD1   (R3), V3.S[2]
+	TBZ    $1, R0, partone4
+	VLD1.P 8(R2), V11.D[0]
+	TBZ    $0, R0, partdone4
+	VLD1   (R2), V11.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VLD1 (R3), V3.S[0]
+	TBZ  $0, R0, partdone4
+	VLD1 (R2), V11.S[0]
 
 partdone4:
-	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ (R0), F5
-	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ F4, (R0)
-	FMOVQ 16(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 16(R0)
-	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ 32(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 32(R0)
-	FMOVQ 48(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R0)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 64(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R0)
-	FMOVQ 80(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R0)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 96(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R0)
-	FMOVQ 112(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R0)
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
 
 add_done:
+	MOVD  total+0(FP), R0
+	FMOVQ F0, (R0)
+	FMOVQ F1, 16(R0)
+	FMOVQ F2, 32(R0)
+	FMOVQ F3, 48(R0)
+	FMOVQ F4, 64(R0)
+	FMOVQ F5, 80(R0)
+	FMOVQ F6, 96(R0)
+	FMOVQ F7, 112(R0)
 	RET
 
 // func softGradNEON(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
@@ -37765,312 +40318,440 @@ sum_done:
 	CMP  $17, R1
 	BLT  few
 
-	// more than 16 columns: those of a virtual lane are added
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $0, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane0:
-	SUB   $16, R1, R1
-	CMP   $1, R1
-	BLT   added0
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane0
+	FMOVQ (R3), F9
+	CMP   $17, R1
+	BLT   single0
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added0:
+single0:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $1, R1
+	BGE   lane0
 	MOVD  lanes+64(FP), R1
 	FMOVQ F5, (R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 16(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $16, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane1:
-	SUB   $16, R1, R1
-	CMP   $2, R1
-	BLT   added1
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane1
+	FMOVQ (R3), F9
+	CMP   $18, R1
+	BLT   single1
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added1:
+single1:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $2, R1
+	BGE   lane1
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 16(R1)
+	FMOVQ F5, 32(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 48(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $32, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane2:
-	SUB   $16, R1, R1
-	CMP   $3, R1
-	BLT   added2
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane2
+	FMOVQ (R3), F9
+	CMP   $19, R1
+	BLT   single2
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added2:
+single2:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $3, R1
+	BGE   lane2
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 32(R1)
+	FMOVQ F5, 64(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 80(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $48, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane3:
-	SUB   $16, R1, R1
-	CMP   $4, R1
-	BLT   added3
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane3
+	FMOVQ (R3), F9
+	CMP   $20, R1
+	BLT   single3
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added3:
+single3:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $4, R1
+	BGE   lane3
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 48(R1)
+	FMOVQ F5, 96(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 112(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $64, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane4:
-	SUB   $16, R1, R1
-	CMP   $5, R1
-	BLT   added4
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane4
+	FMOVQ (R3), F9
+	CMP   $21, R1
+	BLT   single4
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added4:
+single4:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $5, R1
+	BGE   lane4
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 64(R1)
+	FMOVQ F5, 128(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 144(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $80, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane5:
-	SUB   $16, R1, R1
-	CMP   $6, R1
-	BLT   added5
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane5
+	FMOVQ (R3), F9
+	CMP   $22, R1
+	BLT   single5
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added5:
+single5:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $6, R1
+	BGE   lane5
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 80(R1)
+	FMOVQ F5, 160(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 176(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $96, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane6:
-	SUB   $16, R1, R1
-	CMP   $7, R1
-	BLT   added6
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane6
+	FMOVQ (R3), F9
+	CMP   $23, R1
+	BLT   single6
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added6:
+single6:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $7, R1
+	BGE   lane6
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 96(R1)
+	FMOVQ F5, 192(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 208(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $112, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane7:
-	SUB   $16, R1, R1
-	CMP   $8, R1
-	BLT   added7
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane7
+	FMOVQ (R3), F9
+	CMP   $24, R1
+	BLT   single7
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added7:
+single7:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $8, R1
+	BGE   lane7
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 112(R1)
+	FMOVQ F5, 224(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 240(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $128, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane8:
-	SUB   $16, R1, R1
-	CMP   $9, R1
-	BLT   added8
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane8
+	FMOVQ (R3), F9
+	CMP   $25, R1
+	BLT   single8
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added8:
+single8:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $9, R1
+	BGE   lane8
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 128(R1)
+	FMOVQ F5, 256(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 272(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $144, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane9:
-	SUB   $16, R1, R1
-	CMP   $10, R1
-	BLT   added9
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane9
+	FMOVQ (R3), F9
+	CMP   $26, R1
+	BLT   single9
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added9:
+single9:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $10, R1
+	BGE   lane9
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 144(R1)
+	FMOVQ F5, 288(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 304(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $160, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane10:
-	SUB   $16, R1, R1
-	CMP   $11, R1
-	BLT   added10
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane10
+	FMOVQ (R3), F9
+	CMP   $27, R1
+	BLT   single10
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added10:
+single10:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $11, R1
+	BGE   lane10
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 160(R1)
+	FMOVQ F5, 320(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 336(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $176, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane11:
-	SUB   $16, R1, R1
-	CMP   $12, R1
-	BLT   added11
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane11
+	FMOVQ (R3), F9
+	CMP   $28, R1
+	BLT   single11
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added11:
+single11:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $12, R1
+	BGE   lane11
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 176(R1)
+	FMOVQ F5, 352(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 368(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $192, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane12:
-	SUB   $16, R1, R1
-	CMP   $13, R1
-	BLT   added12
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane12
+	FMOVQ (R3), F9
+	CMP   $29, R1
+	BLT   single12
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added12:
+single12:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $13, R1
+	BGE   lane12
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 192(R1)
+	FMOVQ F5, 384(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 400(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $208, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane13:
-	SUB   $16, R1, R1
-	CMP   $14, R1
-	BLT   added13
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane13
+	FMOVQ (R3), F9
+	CMP   $30, R1
+	BLT   single13
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added13:
+single13:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $14, R1
+	BGE   lane13
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 208(R1)
+	FMOVQ F5, 416(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 432(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $224, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane14:
-	SUB   $16, R1, R1
-	CMP   $15, R1
-	BLT   added14
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane14
+	FMOVQ (R3), F9
+	CMP   $31, R1
+	BLT   single14
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added14:
+single14:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $15, R1
+	BGE   lane14
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 224(R1)
+	FMOVQ F5, 448(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 464(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $240, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane15:
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BLT   added15
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane15
+	FMOVQ (R3), F9
+	CMP   $32, R1
+	BLT   single15
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added15:
+single15:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $16, R1
+	BGE   lane15
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 240(R1)
+	FMOVQ F5, 480(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 496(R1)
 	MOVD  lanes+64(FP), R1
 	FMOVQ (R1), F5
-	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
-	FMOVQ 16(R1), F7
-	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
-	FMOVQ 32(R1), F9
-	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
-	FMOVQ 48(R1), F10
-	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
-	FMOVQ 64(R1), F11
-	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
-	FMOVQ 80(R1), F12
-	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
-	FMOVQ 96(R1), F13
-	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 112(R1), F14
-	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
-	FMOVQ 128(R1), F15
-	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 144(R1), F16
-	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
-	FMOVQ 160(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 176(R1), F18
-	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 192(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 208(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 224(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 240(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 32(R1), F7
+	FMOVQ 64(R1), F9
+	FMOVQ 96(R1), F10
+	FMOVQ 128(R1), F11
+	FMOVQ 160(R1), F12
+	FMOVQ 192(R1), F13
+	FMOVQ 224(R1), F14
+	FMOVQ 256(R1), F15
+	FMOVQ 288(R1), F16
+	FMOVQ 320(R1), F17
+	FMOVQ 352(R1), F18
+	FMOVQ 384(R1), F19
+	FMOVQ 416(R1), F20
+	FMOVQ 448(R1), F21
+	FMOVQ 480(R1), F22
 	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
 	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
 	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
@@ -38086,38 +40767,22 @@ added15:
 	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
 	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
 	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
-	FMOVQ (R1), F7
-	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
-	FMOVQ 16(R1), F9
-	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
-	FMOVQ 32(R1), F10
-	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	FMOVQ 48(R1), F11
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ 64(R1), F12
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 80(R1), F13
-	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	FMOVQ 96(R1), F14
-	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
-	FMOVQ 112(R1), F15
-	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 128(R1), F16
-	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
-	FMOVQ 144(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 160(R1), F18
-	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 176(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 192(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 208(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 224(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 240(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 16(R1), F7
+	FMOVQ 48(R1), F9
+	FMOVQ 80(R1), F10
+	FMOVQ 112(R1), F11
+	FMOVQ 144(R1), F12
+	FMOVQ 176(R1), F13
+	FMOVQ 208(R1), F14
+	FMOVQ 240(R1), F15
+	FMOVQ 272(R1), F16
+	FMOVQ 304(R1), F17
+	FMOVQ 336(R1), F18
+	FMOVQ 368(R1), F19
+	FMOVQ 400(R1), F20
+	FMOVQ 432(R1), F21
+	FMOVQ 464(R1), F22
+	FMOVQ 496(R1), F23
 	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
 	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
 	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
@@ -39273,312 +41938,440 @@ sum_done:
 	CMP  $17, R1
 	BLT  few
 
-	// more than 16 columns: those of a virtual lane are added
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $0, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane0:
-	SUB   $16, R1, R1
-	CMP   $1, R1
-	BLT   added0
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane0
+	FMOVQ (R2), F16
+	CMP   $17, R1
+	BLT   single0
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added0:
+single0:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $1, R1
+	BGE   lane0
 	MOVD  lanes+64(FP), R1
 	FMOVQ F12, (R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 16(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $16, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane1:
-	SUB   $16, R1, R1
-	CMP   $2, R1
-	BLT   added1
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane1
+	FMOVQ (R2), F16
+	CMP   $18, R1
+	BLT   single1
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added1:
+single1:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $2, R1
+	BGE   lane1
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 16(R1)
+	FMOVQ F12, 32(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 48(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $32, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane2:
-	SUB   $16, R1, R1
-	CMP   $3, R1
-	BLT   added2
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane2
+	FMOVQ (R2), F16
+	CMP   $19, R1
+	BLT   single2
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added2:
+single2:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $3, R1
+	BGE   lane2
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 32(R1)
+	FMOVQ F12, 64(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 80(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $48, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane3:
-	SUB   $16, R1, R1
-	CMP   $4, R1
-	BLT   added3
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane3
+	FMOVQ (R2), F16
+	CMP   $20, R1
+	BLT   single3
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added3:
+single3:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $4, R1
+	BGE   lane3
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 48(R1)
+	FMOVQ F12, 96(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 112(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $64, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane4:
-	SUB   $16, R1, R1
-	CMP   $5, R1
-	BLT   added4
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane4
+	FMOVQ (R2), F16
+	CMP   $21, R1
+	BLT   single4
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added4:
+single4:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $5, R1
+	BGE   lane4
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 64(R1)
+	FMOVQ F12, 128(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 144(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $80, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane5:
-	SUB   $16, R1, R1
-	CMP   $6, R1
-	BLT   added5
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane5
+	FMOVQ (R2), F16
+	CMP   $22, R1
+	BLT   single5
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added5:
+single5:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $6, R1
+	BGE   lane5
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 80(R1)
+	FMOVQ F12, 160(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 176(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $96, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane6:
-	SUB   $16, R1, R1
-	CMP   $7, R1
-	BLT   added6
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane6
+	FMOVQ (R2), F16
+	CMP   $23, R1
+	BLT   single6
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added6:
+single6:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $7, R1
+	BGE   lane6
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 96(R1)
+	FMOVQ F12, 192(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 208(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $112, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane7:
-	SUB   $16, R1, R1
-	CMP   $8, R1
-	BLT   added7
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane7
+	FMOVQ (R2), F16
+	CMP   $24, R1
+	BLT   single7
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added7:
+single7:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $8, R1
+	BGE   lane7
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 112(R1)
+	FMOVQ F12, 224(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 240(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $128, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane8:
-	SUB   $16, R1, R1
-	CMP   $9, R1
-	BLT   added8
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane8
+	FMOVQ (R2), F16
+	CMP   $25, R1
+	BLT   single8
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added8:
+single8:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $9, R1
+	BGE   lane8
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 128(R1)
+	FMOVQ F12, 256(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 272(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $144, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane9:
-	SUB   $16, R1, R1
-	CMP   $10, R1
-	BLT   added9
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane9
+	FMOVQ (R2), F16
+	CMP   $26, R1
+	BLT   single9
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added9:
+single9:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $10, R1
+	BGE   lane9
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 144(R1)
+	FMOVQ F12, 288(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 304(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $160, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane10:
-	SUB   $16, R1, R1
-	CMP   $11, R1
-	BLT   added10
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane10
+	FMOVQ (R2), F16
+	CMP   $27, R1
+	BLT   single10
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added10:
+single10:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $11, R1
+	BGE   lane10
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 160(R1)
+	FMOVQ F12, 320(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 336(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $176, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane11:
-	SUB   $16, R1, R1
-	CMP   $12, R1
-	BLT   added11
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane11
+	FMOVQ (R2), F16
+	CMP   $28, R1
+	BLT   single11
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added11:
+single11:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $12, R1
+	BGE   lane11
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 176(R1)
+	FMOVQ F12, 352(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 368(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $192, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane12:
-	SUB   $16, R1, R1
-	CMP   $13, R1
-	BLT   added12
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane12
+	FMOVQ (R2), F16
+	CMP   $29, R1
+	BLT   single12
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added12:
+single12:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $13, R1
+	BGE   lane12
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 192(R1)
+	FMOVQ F12, 384(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 400(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $208, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane13:
-	SUB   $16, R1, R1
-	CMP   $14, R1
-	BLT   added13
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane13
+	FMOVQ (R2), F16
+	CMP   $30, R1
+	BLT   single13
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added13:
+single13:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $14, R1
+	BGE   lane13
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 208(R1)
+	FMOVQ F12, 416(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 432(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $224, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane14:
-	SUB   $16, R1, R1
-	CMP   $15, R1
-	BLT   added14
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane14
+	FMOVQ (R2), F16
+	CMP   $31, R1
+	BLT   single14
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added14:
+single14:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $15, R1
+	BGE   lane14
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 224(R1)
+	FMOVQ F12, 448(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 464(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $240, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane15:
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BLT   added15
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane15
+	FMOVQ (R2), F16
+	CMP   $32, R1
+	BLT   single15
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added15:
+single15:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $16, R1
+	BGE   lane15
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 240(R1)
+	FMOVQ F12, 480(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 496(R1)
 	MOVD  lanes+64(FP), R1
 	FMOVQ (R1), F12
-	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
-	FMOVQ 16(R1), F13
-	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 32(R1), F16
-	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
-	FMOVQ 48(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 64(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	FMOVQ 128(R1), F23
-	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
-	FMOVQ 144(R1), F24
-	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
-	FMOVQ 160(R1), F25
-	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
-	FMOVQ 176(R1), F26
-	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
-	FMOVQ 192(R1), F27
-	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
-	FMOVQ 208(R1), F28
-	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
-	FMOVQ 224(R1), F29
-	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
-	FMOVQ 240(R1), F30
-	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	FMOVQ 32(R1), F13
+	FMOVQ 64(R1), F16
+	FMOVQ 96(R1), F17
+	FMOVQ 128(R1), F19
+	FMOVQ 160(R1), F20
+	FMOVQ 192(R1), F21
+	FMOVQ 224(R1), F22
+	FMOVQ 256(R1), F23
+	FMOVQ 288(R1), F24
+	FMOVQ 320(R1), F25
+	FMOVQ 352(R1), F26
+	FMOVQ 384(R1), F27
+	FMOVQ 416(R1), F28
+	FMOVQ 448(R1), F29
+	FMOVQ 480(R1), F30
 	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
 	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
 	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
@@ -39594,38 +42387,22 @@ added15:
 	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
 	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
-	FMOVQ (R1), F13
-	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	FMOVQ 16(R1), F16
-	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
-	FMOVQ 32(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 48(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	FMOVQ 128(R1), F24
-	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
-	FMOVQ 144(R1), F25
-	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
-	FMOVQ 160(R1), F26
-	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
-	FMOVQ 176(R1), F27
-	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
-	FMOVQ 192(R1), F28
-	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
-	FMOVQ 208(R1), F29
-	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
-	FMOVQ 224(R1), F30
-	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
-	FMOVQ 240(R1), F31
-	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	FMOVQ 16(R1), F13
+	FMOVQ 48(R1), F16
+	FMOVQ 80(R1), F17
+	FMOVQ 112(R1), F19
+	FMOVQ 144(R1), F20
+	FMOVQ 176(R1), F21
+	FMOVQ 208(R1), F22
+	FMOVQ 240(R1), F23
+	FMOVQ 272(R1), F24
+	FMOVQ 304(R1), F25
+	FMOVQ 336(R1), F26
+	FMOVQ 368(R1), F27
+	FMOVQ 400(R1), F28
+	FMOVQ 432(R1), F29
+	FMOVQ 464(R1), F30
+	FMOVQ 496(R1), F31
 	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
 	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
 	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d

@@ -32,13 +32,7 @@ func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slo
 	panic(noAssembly)
 }
 
-func softmaxExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {
-	panic(noAssembly)
-}
-
 func partSumAsm(total *[16]float64, logits *float32, n, label int, slow *int) { panic(noAssembly) }
-
-func softmaxPartAsm(total *[16]float64, logits *float32, n, label int, slow *int) { panic(noAssembly) }
 
 func partExpAsm(dst *float32, total *[16]float64, logits *float32, n, label int, slow *int) {
 	panic(noAssembly)
@@ -52,15 +46,7 @@ func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes i
 	panic(noAssembly)
 }
 
-func softmaxShiftedAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
-	panic(noAssembly)
-}
-
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
-	panic(noAssembly)
-}
-
-func softmaxPartShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
 	panic(noAssembly)
 }
 

@@ -50,6 +50,26 @@ func seedRows(f func(logits []byte, classes uint16)) {
 	f(bytesOf(nan32, 1, inf32, 2, -inf32, 3), 2)
 }
 
+// wholeRows are the whole rows in the fuzzer's bytes, of a number of classes that is at least 1.
+func wholeRows(data []byte, classes uint16) (logits []float32, rows, c int) {
+	logits, c = floatsOf(data), int(max(classes, 1))
+	rows = len(logits) / c
+	return logits[:rows*c], rows, c
+}
+
+// seedRowLosses are rows with what else the losses of rows take: a seed of labels, and bits of gamma, alpha and scale.
+func seedRowLosses(f *testing.F, seed uint64) {
+	r := newRNG(seed)
+	seedRows(func(logits []byte, classes uint16) {
+		f.Add(logits, classes, r.next(), math.Float32bits(randomGamma(r)), math.Float32bits(float32(r.float())), math.Float32bits(float32(r.normal())))
+	})
+}
+
+// weightsOf are gamma, alpha and scale of those bits: the first two without a sign, as losses take them.
+func weightsOf(gammaBits, alphaBits, scaleBits uint32) (gamma, alpha, scale float32) {
+	return math.Float32frombits(gammaBits &^ (1 << 31)), math.Float32frombits(alphaBits &^ (1 << 31)), math.Float32frombits(scaleBits)
+}
+
 // onEveryVariant returns the specification's results, and fails where another variant has other bits.
 func onEveryVariant(t *testing.T, run func() []uint64) []uint64 {
 	t.Helper()
@@ -120,9 +140,7 @@ func FuzzVector(f *testing.F) {
 func FuzzRows(f *testing.F) {
 	seedRows(func(logits []byte, classes uint16) { f.Add(logits, classes) })
 	f.Fuzz(func(t *testing.T, data []byte, classes uint16) {
-		logits, c := floatsOf(data), int(max(classes, 1))
-		rows := len(logits) / c
-		logits = logits[:rows*c]
+		logits, rows, c := wholeRows(data, classes)
 		results := onEveryVariant(t, func() []uint64 {
 			softmax, logSoftmax, logSumExp := make([]float32, rows*c), make([]float32, rows*c), make([]float32, rows)
 			Softmax(softmax, logits, c)
@@ -165,7 +183,7 @@ func fuzzLabels(seed uint64, rows, top int) []int32 {
 	return labels
 }
 
-// A rowResult is what the methods of a loss with a label per row give: losses, gradient and the sums.
+// rowResults are what the methods of a loss with a label per row give: losses, gradient and the sums.
 func rowResults(t *testing.T, l rowForm, logits []float32, labels []int32, scale float32) []uint64 {
 	losses, grad := make([]float32, len(labels)), make([]float32, len(logits))
 	must(0, l.Each(losses, logits, labels))
@@ -177,15 +195,10 @@ func rowResults(t *testing.T, l rowForm, logits []float32, labels []int32, scale
 }
 
 func FuzzSoftmaxLoss(f *testing.F) {
-	r := newRNG(17)
-	seedRows(func(logits []byte, classes uint16) {
-		f.Add(logits, classes, r.next(), math.Float32bits(randomGamma(r)), math.Float32bits(float32(r.float())), math.Float32bits(float32(r.normal())))
-	})
+	seedRowLosses(f, 17)
 	f.Fuzz(func(t *testing.T, data []byte, classes uint16, seed uint64, gammaBits, alphaBits, scaleBits uint32) {
-		logits, c := floatsOf(data), int(max(classes, 1))
-		rows := len(logits) / c
-		logits = logits[:rows*c]
-		gamma, alpha, scale := math.Float32frombits(gammaBits&^(1<<31)), math.Float32frombits(alphaBits&^(1<<31)), math.Float32frombits(scaleBits)
+		logits, rows, c := wholeRows(data, classes)
+		gamma, alpha, scale := weightsOf(gammaBits, alphaBits, scaleBits)
 		alphas := slices.Repeat([]float32{alpha}, c)
 		alphas[0] = 1
 		l, err := NewSoftmaxLoss(SoftmaxConfig{Classes: c, Gamma: gamma, Alpha: alphas, IgnoreLabels: []int32{-100}})
@@ -220,15 +233,10 @@ func FuzzSoftmaxLoss(f *testing.F) {
 }
 
 func FuzzOneVsRestLoss(f *testing.F) {
-	r := newRNG(18)
-	seedRows(func(logits []byte, classes uint16) {
-		f.Add(logits, classes, r.next(), math.Float32bits(randomGamma(r)), math.Float32bits(float32(r.float())), math.Float32bits(float32(r.normal())))
-	})
+	seedRowLosses(f, 18)
 	f.Fuzz(func(t *testing.T, data []byte, classes uint16, seed uint64, gammaBits, alphaBits, scaleBits uint32) {
-		logits, c := floatsOf(data), int(max(classes, 1))
-		rows := len(logits) / c
-		logits = logits[:rows*c]
-		gamma, alpha, scale := math.Float32frombits(gammaBits&^(1<<31)), math.Float32frombits(alphaBits&^(1<<31)), math.Float32frombits(scaleBits)
+		logits, rows, c := wholeRows(data, classes)
+		gamma, alpha, scale := weightsOf(gammaBits, alphaBits, scaleBits)
 		l, err := NewOneVsRestLoss(OneVsRestConfig{Classes: c, Gamma: gamma, Alpha: alpha, IgnoreLabels: []int32{-100}})
 		if err != nil {
 			return
@@ -284,7 +292,7 @@ func FuzzSigmoidLoss(f *testing.F) {
 				y[i] = float32(math.Float32bits(v)&0xffff) / 0xffff
 			}
 		}
-		gamma, alpha, scale := math.Float32frombits(gammaBits&^(1<<31)), math.Float32frombits(alphaBits&^(1<<31)), math.Float32frombits(scaleBits)
+		gamma, alpha, scale := weightsOf(gammaBits, alphaBits, scaleBits)
 		l, err := NewSigmoidLoss(SigmoidConfig{Gamma: gamma, Alpha: alpha})
 		if err != nil {
 			return

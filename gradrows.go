@@ -19,16 +19,7 @@ func (l *SoftmaxLoss) GradRows(grad, logits []float32, labels []int32, scales []
 	return l.rowLoss().gradRows(grad, logits, labels, scales)
 }
 
-// GradRows is Grad with a scale for each row: it sets row i of grad to scales[i] * d loss[i] / d logits, and returns the
-// sum of scales[i] * loss[i], where Grad returns the unscaled Sum. With row weights as scales that is the weighted loss
-// and its gradient; with the upstream gradient of the losses that Each gives, it is their backward pass.
-//
-// len(scales) must equal len(labels), and grad may not overlap scales. Otherwise shapes, overlap and errors as in Grad.
-// Where all scales are equal, grad has the bits that Grad gives. A scale of 0 writes +0 whatever the row holds, and its
-// row is left out of the sum; any other, NaN and Inf included, follows the rules of multiplication. Ignored rows get 0 and
-// are left out, whatever their scale.
-//
-// The products scales[i] * loss[i] are rounded to float32 and added in the order of Sum.
+// GradRows is Grad with a scale for each row: see [SoftmaxLoss.GradRows].
 func (l *OneVsRestLoss) GradRows(grad, logits []float32, labels []int32, scales []float32) (float64, error) {
 	return l.rowLoss().gradRows(grad, logits, labels, scales)
 }

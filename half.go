@@ -13,7 +13,7 @@ import (
 // len(dst) must equal len(src), and the two may not overlap: WidenBFloat16 panics before it writes anything if that does
 // not hold. NaN gives the one NaN that this package writes, with the bits 0x7fc00000.
 func WidenBFloat16[T ~uint16](dst []float32, src []T) {
-	checkWiden("WidenBFloat16", dst, halves(src))
+	checkHalves("WidenBFloat16", dst, halves(src))
 	widenBFloat16Kernel(dst, halves(src))
 }
 
@@ -21,7 +21,7 @@ func WidenBFloat16[T ~uint16](dst []float32, src []T) {
 //
 // Lengths, overlap and NaN as in [WidenBFloat16].
 func WidenFloat16[T ~uint16](dst []float32, src []T) {
-	checkWiden("WidenFloat16", dst, halves(src))
+	checkHalves("WidenFloat16", dst, halves(src))
 	widenFloat16Kernel(dst, halves(src))
 }
 
@@ -31,7 +31,7 @@ func WidenFloat16[T ~uint16](dst []float32, src []T) {
 // len(dst) must equal len(src), and the two may not overlap: NarrowBFloat16 panics before it writes anything if that does
 // not hold. NaN gives the quiet NaN 0x7fc0.
 func NarrowBFloat16[T ~uint16](dst []T, src []float32) {
-	checkNarrow("NarrowBFloat16", halves(dst), src)
+	checkHalves("NarrowBFloat16", halves(dst), src)
 	narrowBFloat16Kernel(halves(dst), src)
 }
 
@@ -40,7 +40,7 @@ func NarrowBFloat16[T ~uint16](dst []T, src []float32) {
 //
 // Lengths and overlap as in [NarrowBFloat16]. NaN gives the quiet NaN 0x7e00.
 func NarrowFloat16[T ~uint16](dst []T, src []float32) {
-	checkNarrow("NarrowFloat16", halves(dst), src)
+	checkHalves("NarrowFloat16", halves(dst), src)
 	narrowFloat16Kernel(halves(dst), src)
 }
 
@@ -49,25 +49,16 @@ func halves[T ~uint16](x []T) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
 
-func checkWiden(name string, dst []float32, src []uint16) {
-	checkHalves(name, len(dst), len(src), overlaps(dst, src))
+// checkHalves panics unless dst and src have one length and nothing in common.
+func checkHalves[D, S float32 | uint16](name string, dst []D, src []S) {
+	if len(dst) != len(src) {
+		panic(fmt.Sprintf("focal: %s: len(dst) is %d, len(src) is %d", name, len(dst), len(src)))
+	}
+	if overlaps(dst, src) {
+		panic(fmt.Sprintf("focal: %s: dst overlaps src, %d elements each", name, len(dst)))
+	}
 	raceRead(src)
 	raceWrite(dst)
-}
-
-func checkNarrow(name string, dst []uint16, src []float32) {
-	checkHalves(name, len(dst), len(src), overlaps(dst, src))
-	raceRead(src)
-	raceWrite(dst)
-}
-
-func checkHalves(name string, dst, src int, overlap bool) {
-	if dst != src {
-		panic(fmt.Sprintf("focal: %s: len(dst) is %d, len(src) is %d", name, dst, src))
-	}
-	if overlap {
-		panic(fmt.Sprintf("focal: %s: dst overlaps src, %d elements each", name, src))
-	}
 }
 
 // The kernels of the conversions go by tiles of 16 elements, since x86-64 has no masked access to 16-bit words before

@@ -143,7 +143,7 @@ func testConversion[A, B uint16 | float32](t *testing.T, src []A, kernel, specif
 	want, got := make([]B, len(src)), make([]B, len(src))
 	specification(want, src)
 	kernel(got, src)
-	sameMemory(t, "all", got, want)
+	checkBits(t, "all", got, want)
 	sentinel := want[77]
 	for n := range 100 {
 		for offset := range 5 {
@@ -153,40 +153,24 @@ func testConversion[A, B uint16 | float32](t *testing.T, src []A, kernel, specif
 			at := 31*n + 7*offset
 			kernel(got[16+offset:][:n], src[at:][:n])
 			what := fmt.Sprintf("%d elements at %d to %d", n, at, offset)
-			sameMemory(t, what, got[16+offset:][:n], want[at:][:n])
-			sameMemory(t, what+": before", got[:16+offset], slices.Repeat([]B{sentinel}, 16+offset))
-			sameMemory(t, what+": behind", got[16+offset+n:200], slices.Repeat([]B{sentinel}, 184-offset-n))
+			checkBits(t, what, got[16+offset:][:n], want[at:][:n])
+			checkBits(t, what+": before", got[:16+offset], slices.Repeat([]B{sentinel}, 16+offset))
+			checkBits(t, what+": behind", got[16+offset+n:200], slices.Repeat([]B{sentinel}, 184-offset-n))
+			if t.Failed() {
+				return
+			}
 		}
 	}
 	for _, n := range []int{chunk - 1, chunk, chunk + 1, 2*chunk - 1, 2 * chunk, 2*chunk + 1, 3*chunk + 5} {
 		clear(got)
 		kernel(got[:n], src[:n])
-		sameMemory(t, fmt.Sprint(n, " elements"), got[:n], want[:n])
+		checkBits(t, fmt.Sprint(n, " elements"), got[:n], want[:n])
 	}
 }
 
 // asHalves gives floats' memory as 16-bit words.
 func asHalves(x []float32) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
-}
-
-// sameMemory compares bits.
-func sameMemory[T uint16 | float32](t *testing.T, what string, got, want []T) {
-	t.Helper()
-	bytes := func(x []T) []byte {
-		if len(x) == 0 {
-			return nil
-		}
-		return unsafe.Slice((*byte)(unsafe.Pointer(&x[0])), len(x)*int(unsafe.Sizeof(x[0])))
-	}
-	if g, w := bytes(got), bytes(want); !slices.Equal(g, w) {
-		for i := range w {
-			if g[i] != w[i] {
-				t.Fatalf("%s: element %d is %v (bytes %x), want %v (%x)", what, i*len(want)/len(w), got[i*len(want)/len(w)], g[i:min(i+4, len(g))],
-					want[i*len(want)/len(w)], w[i:min(i+4, len(w))])
-			}
-		}
-	}
 }
 
 func TestHalfPanics(t *testing.T) {

@@ -19,13 +19,12 @@ func init() {
 	identity["addTerms"] = func(t *testing.T) { testAddedLanes(t, addTermsAsm, lanes) }
 	identity["maxWord"] = testMaxWord
 	parts := shared(testPartIdentity)
-	for _, name := range []string{"partSum", "partExp", "partShifted", "partShiftedExp", "softmaxPart", "softmaxPartShifted"} {
+	for _, name := range []string{"partSum", "partExp", "partShifted", "partShiftedExp"} {
 		identity[name] = parts
 	}
 	softmax := shared(testSoftmaxIdentity)
 	for _, name := range []string{
 		"rowSum", "rowExp", "rowMost", "rowShifted", "rowShiftedExp",
-		"softmaxExp", "softmaxShifted",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
 		"rowFirst", "logSoftmaxRows", "soleLoss",
 	} {
@@ -165,6 +164,19 @@ func makeUnusual(r *rng, z []float32) {
 	}
 }
 
+// identityRows are some rows of a kind, here and there an unusual one; labels are ignored here and there.
+func identityRows(r *rng, kind string, rows, classes int) (logits []float32, labels []int32) {
+	for range rows {
+		z, label := randomRow(r, kind, classes)
+		makeUnusual(r, z)
+		if r.below(10) == 0 {
+			label = noLabel
+		}
+		logits, labels = append(logits, z...), append(labels, int32(label))
+	}
+	return logits, labels
+}
+
 // testSoftmaxIdentity: rows of every kind, of lengths around the tile and the block of the sum, with labels everywhere, ignored
 // rows, NaN and infinite logits.
 func testSoftmaxIdentity(t *testing.T) {
@@ -186,16 +198,7 @@ func testSoftmaxIdentity(t *testing.T) {
 			if classes <= narrowMost { // with whole groups of narrow rows, and some left
 				rows = 1 + r.below(rowsAtOnce+40)
 			}
-			var logits []float32
-			var labels []int32
-			for range rows {
-				z, label := randomRow(r, kind, classes)
-				makeUnusual(r, z)
-				if r.below(10) == 0 {
-					label = noLabel
-				}
-				logits, labels = append(logits, z...), append(labels, int32(label))
-			}
+			logits, labels := identityRows(r, kind, rows, classes)
 			p := newLossParams(classes, identityGammas[r.below(len(identityGammas))], randomAlpha(r, classes), 1, 1)
 			got, want := make([]float32, rows), make([]float32, rows)
 			softmaxLossGeneric(want, logits, labels, &p)
@@ -228,8 +231,8 @@ func testSoftmaxIdentity(t *testing.T) {
 	}
 }
 
-// testPartIdentity cuts rows as rowPass.sumLong does, but rows so short that many can be tried, in which no sum of thousands hides
-// a wrong element.
+// testPartIdentity cuts rows as sumLong does, but rows so short that many can be tried, in which no sum of thousands hides a wrong
+// element.
 func testPartIdentity(t *testing.T) {
 	if active == generic {
 		return // has no parts
@@ -239,78 +242,67 @@ func testPartIdentity(t *testing.T) {
 	if testing.Short() {
 		step = 1
 	}
-	for n := 1; n <= 5*rowBlock; n += 1 + n/40*step {
+	for n := 2; n <= 640; n += 1 + n/40*step {
 		for _, kind := range rowKinds {
 			z, label := randomRow(r, kind, n)
 			makeUnusual(r, z)
+			if r.below(4) == 0 {
+				label = noLabel
+			}
 			cut := rowBlock * r.below((n+rowBlock-1)/rowBlock)
 			what := fmt.Sprintf("%s, %d classes cut at %d, label %d", kind, n, cut, label)
-			forParts := func(f func(at, end, label int)) {
+			forParts := func(f func(start, end, label int)) {
 				if cut > 0 {
 					f(0, cut, label)
 				}
 				f(cut, n, label-cut)
 			}
-			for _, softmax := range []bool{false, true} {
-				block := rowBlock
-				if softmax {
-					block, label = softmaxBlock, noLabel
+			want := newRow(z, label)
+			var sums rowSums
+			var total [lanes]float64
+			plain := true
+			forParts(func(start, end, label int) { plain = plain && sumPart(&total, z[start:end], label) })
+			if !plain {
+				sums.most[0], total = -inf32, [lanes]float64{}
+				forParts(func(start, end, label int) { mostOfPart(&sums, z[start:end], label) })
+				forParts(func(start, end, label int) { sumShiftedPart(&sums, &total, z[start:end], label) })
+			}
+			got := row{float32(fold(&total)), sums.n[0], sums.most[0], plain}
+			if got.plain != want.plain || got.n != want.n {
+				t.Fatalf("%s: got %+v, want %+v", what, got, want)
+			}
+			sameBits(t, what+": sum and maximum", z, []float32{canonical(got.sum), canonical(got.most)}, []float32{canonical(want.sum), canonical(want.most)})
+			if got.sum != got.sum {
+				continue // all results of the row are NaN
+			}
+			// The e_j, which the output keeps until they are scaled, in place too. The target's is written later.
+			e := make([]float32, n)
+			for j, x := range z {
+				if j != label {
+					e[j] = want.exp(x)
 				}
-				if n == 1 && !softmax {
-					continue // never plain, which the caller sees to
+			}
+			for _, inPlace := range []bool{false, true} {
+				src, dst := slices.Clone(z), make([]float32, n)
+				if inPlace {
+					dst = src
 				}
-				want := newRow(z, label, block)
-				pass := rowPass{softmax: softmax}
-				var sums rowSums
-				var total [lanes]float64
-				plain := true
-				forParts(func(at, end, label int) { plain = plain && pass.sumPart(&total, z[at:end], label) })
-				if !plain {
-					sums.most[0], total = float32(math.Inf(-1)), [lanes]float64{}
-					forParts(func(at, end, label int) { mostOfPart(&sums, z[at:end], label) })
-					forParts(func(at, end, label int) { pass.sumShiftedPart(&sums, &total, z[at:end], label) })
-				}
-				got := row{float32(fold(&total)), sums.n[0], sums.most[0], plain}
-				if got.plain != want.plain || got.n != want.n {
-					t.Fatalf("%s, softmax %v: got %+v, want %+v", what, softmax, got, want)
-				}
-				sameBits(t, fmt.Sprintf("%s, softmax %v: sum and maximum", what, softmax), z,
-					[]float32{canonical(got.sum), canonical(got.most)}, []float32{canonical(want.sum), canonical(want.most)})
-				if softmax || got.sum != got.sum { // then all results of the row are NaN
-					continue
-				}
-				// e_j, which the output keeps until it is scaled, in place too; the target's is written later.
-				e := make([]float32, n)
-				for j, x := range z {
-					if j != label {
-						e[j] = canonical(want.exp(x))
+				forParts(func(start, end, label int) {
+					slow := 0
+					var unused [lanes]float64
+					if plain {
+						partExpAsm(&dst[start], &unused, &src[start], end-start, label, &slow)
+					} else {
+						partShiftedExpAsm(&dst[start], &sums.sum[0], &unused, &src[start], end-start, label)
 					}
+					if slow != 0 {
+						t.Fatalf("%s: the second pass does not find the row plain", what)
+					}
+				})
+				if label != noLabel {
+					dst[label] = 0
 				}
-				for _, inPlace := range []bool{false, true} {
-					dst, src := make([]float32, n), slices.Clone(z)
-					if inPlace {
-						dst = src
-					}
-					forParts(func(at, end, label int) {
-						slow := 0
-						var unused [lanes]float64
-						if plain {
-							partExpAsm(&dst[at], &unused, &src[at], end-at, label, &slow)
-						} else {
-							partShiftedExpAsm(&dst[at], &sums.sum[0], &unused, &src[at], end-at, label)
-						}
-						if slow != 0 {
-							t.Fatalf("%s: the second pass does not find it plain", what)
-						}
-					})
-					for j := range dst {
-						dst[j] = canonical(dst[j])
-					}
-					if label >= 0 && label < n {
-						dst[label] = 0
-					}
-					sameBits(t, fmt.Sprintf("%s: e_j, in place: %v", what, inPlace), z, dst, e)
-				}
+				sameBits(t, what+": e_j", z, dst, e)
 			}
 		}
 	}

@@ -187,6 +187,9 @@ func testPlaces(t *testing.T, name string, kernel, specification func(dst, x []f
 // sameBits stops the test at the first difference.
 func sameBits(t *testing.T, what string, x, got, want []float32) {
 	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d values, want %d", what, len(got), len(want))
+	}
 	for i := range want {
 		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
 			t.Fatalf("%s: at %d, x = %x (%08x): got %x (%08x), want %x (%08x)", what, i, x[i], math.Float32bits(x[i]),

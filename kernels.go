@@ -201,7 +201,6 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 type rowPass struct {
 	rows, classes int
 	targets       bool // rows have targets
-	softmax       bool // the sum is Softmax's
 	narrow        int  // how many rows, the first ones, are computed with a lane per row
 	step          int  // the distance in bytes between the columns of two groups of narrow rows
 	plain         bool
@@ -213,9 +212,14 @@ const narrowMost = lanes
 // columns are the e_j of narrow rows, a column of rows for each class; those behind the last class are 0.
 type columns [rowsAtOnce * narrowMost]float32
 
+// someNarrow reports whether some of these rows are narrow ones. Only then a function has columns: Go clears them.
+func someNarrow(rows, classes int) bool {
+	return classes <= narrowMost && rows >= vectorLanes[active]
+}
+
 // newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
 func newPass(n, classes int, targets, keep bool) rowPass {
-	r := rowPass{rows: n, classes: classes, targets: targets, softmax: keep && !targets, plain: true}
+	r := rowPass{rows: n, classes: classes, targets: targets, plain: true}
 	if classes > 1 && classes <= narrowMost {
 		vector := vectorLanes[active]
 		r.narrow = n - n%vector
@@ -250,15 +254,13 @@ func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels [
 	}
 	switch {
 	case c > rowChunk:
-		r.plain = r.sumLong(sums, logits, int(labels[0]))
+		r.plain = sumLong(sums, logits, int(labels[0]))
 		return
 	case c == 1 && r.targets: // no row is plain
 		slow = n
 		for i := range n {
 			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
 		}
-	case r.softmax:
-		softmaxExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	case dst != nil:
 		rowExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	default:
@@ -269,12 +271,9 @@ func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels [
 	}
 	r.plain = false
 	rowMostAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
-	switch {
-	case r.softmax:
-		softmaxShiftedAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
-	case dst != nil:
+	if dst != nil {
 		rowShiftedExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
-	default:
+	} else {
 		rowShiftedAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
 	}
 }
@@ -301,12 +300,12 @@ func (r *rowPass) write(sums *rowSums, e *columns, dst, logits []float32, labels
 }
 
 // sumLong is rowPass.sum for a row that is longer than a chunk.
-func (r *rowPass) sumLong(sums *rowSums, logits []float32, t int) bool {
+func sumLong(sums *rowSums, logits []float32, t int) bool {
 	sums.target[0] = logits[max(t, 0)]
 	var total [lanes]float64
 	sums.plain[0], sums.n[0], sums.most[0] = ^uint32(0), 0, 0
 	for start := 0; start < len(logits); start += rowChunk {
-		if !r.sumPart(&total, part(logits, start), t-start) {
+		if !sumPart(&total, part(logits, start), t-start) {
 			sums.plain[0], sums.most[0] = 0, float32(math.Inf(-1))
 			total = [lanes]float64{}
 			break
@@ -317,7 +316,7 @@ func (r *rowPass) sumLong(sums *rowSums, logits []float32, t int) bool {
 			mostOfPart(sums, part(logits, start), t-start)
 		}
 		for start := 0; start < len(logits); start += rowChunk {
-			r.sumShiftedPart(sums, &total, part(logits, start), t-start)
+			sumShiftedPart(sums, &total, part(logits, start), t-start)
 		}
 	}
 	sums.sum[0] = float32(fold(&total))
@@ -329,13 +328,9 @@ func part(x []float32, start int) []float32 { return x[start:min(start+rowChunk,
 // The parts of a long row. Functions that are not inlined, so that the garbage collection can stop where they begin.
 
 //go:noinline
-func (r *rowPass) sumPart(total *[lanes]float64, z []float32, t int) bool {
+func sumPart(total *[lanes]float64, z []float32, t int) bool {
 	slow := 0
-	if r.softmax {
-		softmaxPartAsm(total, &z[0], len(z), t, &slow)
-	} else {
-		partSumAsm(total, &z[0], len(z), t, &slow)
-	}
+	partSumAsm(total, &z[0], len(z), t, &slow)
 	return slow == 0
 }
 
@@ -346,12 +341,8 @@ func mostOfPart(sums *rowSums, z []float32, t int) {
 }
 
 //go:noinline
-func (r *rowPass) sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
-	if r.softmax {
-		softmaxPartShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
-	} else {
-		partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
-	}
+func sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
+	partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
 }
 
 // An output is what is made of the e_j of rows.
@@ -430,7 +421,7 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 
 // softmaxLosses writes the gradients too, unless grad is nil.
 func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
-	if p.classes <= narrowMost && len(labels) >= vectorLanes[active] {
+	if someNarrow(len(labels), p.classes) {
 		var e columns
 		softmaxRows(&e, losses, grad, logits, labels, p, scale)
 		return
@@ -469,16 +460,22 @@ func softmaxRows(e *columns, losses, grad, logits []float32, labels []int32, p *
 			}
 		}
 		if p.ignores {
-			for i, label := range t {
-				if label == noLabel {
-					losses[i] = 0
-					if g != nil {
-						clear(g[i*c:][:c])
-					}
-				}
-			}
+			clearIgnored(losses, g, t, c)
 		}
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
+	}
+}
+
+// clearIgnored makes the losses of ignored rows 0, and their gradients unless grad is nil.
+func clearIgnored(losses, grad []float32, labels []int32, classes int) {
+	for i, t := range labels {
+		if t != noLabel {
+			continue
+		}
+		losses[i] = 0
+		if grad != nil {
+			clear(grad[i*classes:][:classes])
+		}
 	}
 }
 
@@ -502,20 +499,37 @@ func (p *lossParams) weights(sums *rowSums, labels []int32) {
 }
 
 func softmaxKernel(dst, logits []float32, classes int) {
-	if active == generic {
+	switch {
+	case active == generic:
 		softmaxGeneric(dst, logits, classes)
+	case someNarrow(len(logits)/classes, classes):
+		var e columns
+		softmaxBlocks(&e, dst, logits, classes)
+	default:
+		softmaxBlocks(nil, dst, logits, classes)
+	}
+}
+
+// reciprocals makes Softmax's factors of the sums of some rows. That of one row is in the way of a vector: see rowEndKernel in
+// asmgen.
+func (sums *rowSums) reciprocals(n int) {
+	if n == 1 {
+		sums.sum[0], sums.weight[0] = reciprocal(sums.sum[0])
 		return
 	}
+	reciprocalsAsm(&sums.sum[0], n)
+}
+
+func softmaxBlocks(e *columns, dst, logits []float32, classes int) {
 	var sums rowSums
-	var e columns
 	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
 		n := min(rows, len(logits)/classes)
 		z, d := logits[:n*classes], dst[:n*classes]
 		pass := newPass(n, classes, false, true)
-		pass.sum(&sums, &e, d, z, noLabels[:n])
-		reciprocalsAsm(&sums.sum[0], n)
-		pass.write(&sums, &e, d, z, noLabels[:n], probabilities)
+		pass.sum(&sums, e, d, z, noLabels[:n])
+		sums.reciprocals(n)
+		pass.write(&sums, e, d, z, noLabels[:n], probabilities)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
@@ -553,12 +567,20 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 // logSums leaves in sums what log-softmax subtracts from the logits of some rows: the maximum in most, and minus the
 // logarithm of its probability in sum.
 func logSums(sums *rowSums, logits []float32, rows, classes int) {
+	if someNarrow(rows, classes) {
+		var e columns
+		logSumsOf(&e, sums, logits, rows, classes)
+		return
+	}
+	logSumsOf(nil, sums, logits, rows, classes)
+}
+
+func logSumsOf(e *columns, sums *rowSums, logits []float32, rows, classes int) {
 	var first [rowsAtOnce]float32
 	var labels [rowsAtOnce]int32
-	var e columns
 	firstMaxima(&first, &labels, logits, rows, classes)
 	pass := newPass(rows, classes, true, false)
-	pass.sum(sums, &e, nil, logits, labels[:rows])
+	pass.sum(sums, e, nil, logits, labels[:rows])
 	logParams.weights(sums, labels[:rows])
 	rowLossAsm(&sums.sum[0], &sums.sum[0], rows, &logParams)
 	sums.most = first
@@ -585,17 +607,24 @@ func firstOfPart(z []float32) (m float32, t int32) {
 }
 
 func logSumExpKernel(dst, logits []float32, classes int) {
-	if active == generic {
+	switch {
+	case active == generic:
 		logSumExpGeneric(dst, logits, classes)
-		return
+	case someNarrow(len(dst), classes):
+		var e columns
+		logSumExpBlocks(&e, dst, logits, classes)
+	default:
+		logSumExpBlocks(nil, dst, logits, classes)
 	}
+}
+
+func logSumExpBlocks(e *columns, dst, logits []float32, classes int) {
 	var sums rowSums
-	var e columns
 	rows := rowsPerCall(classes, rowChunk)
 	for len(dst) > 0 {
 		n := min(rows, len(dst))
 		pass := newPass(n, classes, false, false)
-		pass.sum(&sums, &e, nil, logits[:n*classes], noLabels[:n])
+		pass.sum(&sums, e, nil, logits[:n*classes], noLabels[:n])
 		if pass.plain {
 			logKernel(dst[:n], sums.sum[:n])
 		} else {
@@ -672,14 +701,7 @@ func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int
 		} else {
 			foldRowsAsm(&losses[0], &terms[0], rows, c)
 		}
-		for i, t := range labels[:rows] {
-			if t == noLabel {
-				losses[i] = 0
-				if grad != nil {
-					clear(grad[i*c:][:c])
-				}
-			}
-		}
+		clearIgnored(losses, grad, labels[:rows], c)
 		losses, logits, labels = losses[rows:], logits[rows*c:], labels[rows:]
 		if grad != nil {
 			grad = grad[rows*c:]

@@ -29,8 +29,8 @@ func LogProbs(dst, logits []float32, labels []int32, classes int) error {
 
 // A RangeError reports the first label that an int32 cannot hold.
 type RangeError struct {
-	Index int
-	Label int64
+	Index int   // the label's index
+	Label int64 // its value
 }
 
 func (e *RangeError) Error() string {

@@ -1,11 +1,8 @@
 package focal
 
 import (
-	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"testing"
 )
 
@@ -26,19 +23,8 @@ type featureCase struct {
 
 func readFeatures(t *testing.T) []featureCase {
 	t.Helper()
-	f, err := os.Open("testdata/feature_cases.json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var cases []featureCase
-	if err := json.NewDecoder(z).Decode(&cases); err != nil {
-		t.Fatal(err)
-	}
+	readCases(t, "feature_cases.json.gz", &cases)
 	if len(cases) != 98 {
 		t.Fatalf("%d cases, want 98", len(cases))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,9 +49,10 @@ type oracleCase struct {
 	TorchGrad     []hexFloat `json:"torch_float32_grad_of_sum"`
 }
 
-func readOracle(t *testing.T) []oracleCase {
+// readCases reads gzipped JSON from testdata.
+func readCases(t *testing.T, name string, cases any) {
 	t.Helper()
-	f, err := os.Open("testdata/cases.json.gz")
+	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,10 +61,15 @@ func readOracle(t *testing.T) []oracleCase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all struct{ Cases []oracleCase }
-	if err := json.NewDecoder(z).Decode(&all); err != nil {
+	if err := json.NewDecoder(z).Decode(cases); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func readOracle(t *testing.T) []oracleCase {
+	t.Helper()
+	var all struct{ Cases []oracleCase }
+	readCases(t, "cases.json.gz", &all)
 	if len(all.Cases) != 72 {
 		t.Fatalf("%d cases, want 72", len(all.Cases))
 	}
@@ -225,7 +232,10 @@ func TestRandomRows(t *testing.T) {
 		if !testing.Short() {
 			for range 2000 { // where the order of the sum counts most
 				row("one ahead", 128)
+				row("two ahead", 80)
+				row("two ahead", 128)
 			}
+			row("even", 65537)
 			row("normal", 151936)
 			row("spread", 1<<20)
 			row("ties", 1<<20)

@@ -68,10 +68,7 @@ func SoftmaxPlanes(dst, logits []float32, classes, inner int) {
 	raceWrite(dst)
 	v, rows := layout{planes, inner}, len(logits)/classes
 	for row := 0; row < rows; {
-		at, n := 0, 0
-		if classes <= softmaxBlock { // one block, as the kernel has it
-			at, n = v.vectors(row, rows, classes)
-		}
+		at, n := v.vectors(row, rows, classes)
 		if n > 0 {
 			planeSoftmaxes(dst[at:], logits[at:], n, classes, inner)
 		} else {
@@ -277,7 +274,7 @@ func (l *rowLoss) gatheredBlock(losses, grad, logits []float32, labels []int32, 
 }
 
 // planeMost is the largest number of classes whose planes have kernels of their own, with a lane per pixel.
-const planeMost = rowBlock
+const planeMost = 128
 
 // vectors is how many rows from row on are whole vectors of pixels of one image, of planes that kernels take, and where the
 // first logit of the first one is.
@@ -307,7 +304,7 @@ type planePass struct {
 	classes, inner int
 	e              []float32
 	step           int // the distance in bytes between the columns of two groups
-	lanes          [16 * lanes]float32
+	lanes          [2 * lanes * lanes]float32 // of columns, each as two vectors of float64
 	sums           rowSums
 }
 
@@ -325,7 +322,7 @@ func (b *planePass) softmax(dst, logits []float32, n int) {
 	for i := 0; i < n; i += planePixels {
 		t := noLabels[:min(planePixels, n-i)]
 		b.sum(logits[i:], t)
-		reciprocalsAsm(&b.sums.sum[0], len(t))
+		b.sums.reciprocals(len(t))
 		planeSoftmaxAsm(&dst[i], &b.sums.sum[0], &t[0], len(t), b.classes, 4*b.inner, &b.e[0], b.step)
 	}
 }

@@ -34,7 +34,7 @@ func testPlaneIdentity(t *testing.T) {
 			}
 			inner := 1 + r.below(90)
 			rows := inner * (1 + r.below(2))
-			logits, labels := featureRows(r, kind, rows, classes)
+			logits, labels := identityRows(r, kind, rows, classes)
 			at := func(row, c int) int { return (row/inner*classes+c)*inner + row%inner }
 			planar := make([]float32, len(logits))
 			for row := range rows {

@@ -43,7 +43,7 @@ func (r *rng) normal() float64 {
 func (r *rng) bits() float32 { return math.Float32frombits(uint32(r.next() >> 32)) }
 
 // benignKinds are the kinds of rows whose 1 - p_t lies above 2^-440, so that math/big can follow with bigPrec bits.
-var benignKinds = []string{"normal", "confident", "ties", "spread", "masks", "near", "hopeless", "one ahead"}
+var benignKinds = []string{"normal", "confident", "ties", "spread", "masks", "near", "hopeless", "one ahead", "two ahead", "dropped", "even"}
 
 // rowKinds are all kinds of rows without NaN and +Inf, and with a finite logit.
 var rowKinds = append([]string{"huge", "large", "close", "masked label", "last bits"}, benignKinds...)
@@ -66,6 +66,26 @@ func randomRow(r *rng, kind string, classes int) ([]float32, int) {
 	case "one ahead": // of many nearly equal classes: its lane carries the sum, and rounds at each addition
 		fill([]float64{0.3, 1, 3}[r.below(3)], 0)
 		z[r.below(min(classes, lanes))] += float32(r.float() * 8)
+	case "two ahead": // of noise: the label, and another whose lane carries the sum of those without the label
+		fill(0.3, 0)
+		second := r.below(min(classes, lanes))
+		z[second] = float32(float64(r.float()*6) + 12)
+		if label != second {
+			z[label] = z[second] + float32(float64(r.float()*6)+2)
+		}
+	case "dropped": // the elements after the first one in lane 0 are almost half a unit of it each, and lost when added to it
+		for j := range z {
+			z[j] = -40
+			if j%lanes == 0 {
+				z[j] = -0x1.0a3facp+04
+			}
+		}
+		z[0] = 0
+		if label != 0 {
+			z[label] = float32(float64(r.float()*12) + 2)
+		}
+	case "even": // the logarithm of the number of classes is much larger than any logit
+		fill(0.1, 0)
 	case "ties":
 		for j := range z {
 			z[j] = []float32{-1.5, 0, 2.25}[r.below(3)]

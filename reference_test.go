@@ -280,11 +280,12 @@ func refLogSumExp(z []float32) want {
 			return want{value: math.NaN()}
 		}
 	}
-	return want{value: m + logS, unit: 0x1p-23 * math.Max(1, math.Abs(m)), bound: boundSoftmax}
+	unit := math.Max(0x1p-23*math.Max(1, math.Abs(m)), ulpOf(m+logS)/boundSoftmax)
+	return want{value: m + logS, unit: unit, bound: boundSoftmax}
 }
 
 // boundSoftmax is the bound of Softmax and LogSoftmax in units in the last place, and of LogSumExp in units of 2^-23
-// of the largest logit.
+// of the largest logit, or a unit in the last place where that is more: no less can be promised of a rounded result.
 const boundSoftmax = 4.0
 
 // refSigmoid returns what Each and Grad have to write for one element of the sigmoid form. Positive and negative are

@@ -20,7 +20,7 @@ func masked(z float32) bool { return z < -math.MaxFloat32 }
 // fold, as sumBlockGeneric does.
 func logMean(z []float32) (mean, classes float32) {
 	m, t := firstMax(z)
-	r := newRow(z, t, rowBlock)
+	r := newRow(z, t)
 	l := newTail(&r, z[t]).nll
 	var total, count [lanes]float64
 	for j, x := range z {
@@ -78,7 +78,7 @@ func smoothGeneric(losses, grad, logits []float32, labels []int32, p *lossParams
 			clear(g)
 			continue
 		}
-		row := newRow(z, int(t), rowBlock)
+		row := newRow(z, int(t))
 		end := newTail(&row, z[t])
 		mean, classes := logMean(z)
 		ce := p.crossEntropy(end.nll, mean)
@@ -156,16 +156,11 @@ func smoothRows(losses, grad, logits []float32, labels []int32, p *lossParams, s
 			}
 		}
 		for i, label := range t {
-			switch {
-			case label == noLabel:
-				losses[i] = 0
-				if grad != nil {
-					clear(grad[i*c:][:c])
-				}
-			case grad != nil:
+			if grad != nil && label != noLabel {
 				grad[i*c+int(label)] = sums.target[i]
 			}
 		}
+		clearIgnored(losses, grad, t, c)
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
 		if grad != nil {
 			grad = grad[n*c:]

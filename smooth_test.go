@@ -18,19 +18,6 @@ func init() {
 // featureClasses are the lengths of rows at which kernels change their ways: around tiles, blocks and pieces.
 var featureClasses = []int{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 80, 100, 127, 128, 129, 257, 1000, 1023, 1024, 1025, 2500, rowChunk + 5}
 
-// featureRows are some rows of a kind, here and there an unusual one; labels are ignored here and there.
-func featureRows(r *rng, kind string, rows, classes int) (logits []float32, labels []int32) {
-	for range rows {
-		z, label := randomRow(r, kind, classes)
-		makeUnusual(r, z)
-		if r.below(10) == 0 {
-			label = noLabel
-		}
-		logits, labels = append(logits, z...), append(labels, int32(label))
-	}
-	return logits, labels
-}
-
 // featureCount is how many rows of some classes are enough.
 func featureCount(r *rng, classes int) int {
 	if classes > 1000 {
@@ -66,7 +53,7 @@ func testSmoothIdentity(t *testing.T) {
 			if testing.Short() && classes > 1000 && k%4 > 0 {
 				continue
 			}
-			logits, labels := featureRows(r, kind, featureCount(r, classes), classes)
+			logits, labels := identityRows(r, kind, featureCount(r, classes), classes)
 			p := newLossParams(classes, identityGammas[r.below(len(identityGammas))], randomAlpha(r, classes), 1, 1)
 			p.smooth = []float32{0.1, 0.999, 1e-40, float32(r.float())}[r.below(4)]
 			scale := featureScales[r.below(len(featureScales))]
@@ -92,7 +79,7 @@ func TestSmoothOneVsRest(t *testing.T) {
 		r := newRNG(52)
 		for _, classes := range featureClasses {
 			for _, gamma := range identityGammas {
-				logits, labels := featureRows(r, []string{"normal", "spread", "large"}[r.below(3)], featureCount(r, classes), classes)
+				logits, labels := identityRows(r, []string{"normal", "spread", "large"}[r.below(3)], featureCount(r, classes), classes)
 				for i := range labels {
 					if r.below(4) == 0 {
 						labels[i] = int32(classes) // background

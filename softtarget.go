@@ -30,15 +30,11 @@ type SoftTargetLoss struct {
 
 // NewSoftTargetLoss checks and copies the configuration. The error is a *[ConfigError].
 func NewSoftTargetLoss(cfg SoftTargetConfig) (*SoftTargetLoss, error) {
-	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	params, err := softmaxParams(cfg.Classes, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	alpha, err := checkAlpha(cfg.Alpha, cfg.Classes)
-	if err != nil {
-		return nil, err
-	}
-	return &SoftTargetLoss{newLossParams(cfg.Classes, gamma, alpha, 1, 1)}, nil
+	return &SoftTargetLoss{params}, nil
 }
 
 // Sum adds the losses of all rows. logits and targets are [rows, classes].
@@ -181,9 +177,9 @@ func softTargetGeneric(losses, grad, logits, targets []float32, params *lossPara
 	for i := range losses {
 		z, y := logits[i*c:][:c], targets[i*c:][:c]
 		m, t := firstMax(z)
-		r := newRow(z, -1, softmaxBlock)
+		r := newRow(z, -1)
 		inv, invLow := reciprocal(r.sum)
-		first := newRow(z, t, rowBlock)
+		first := newRow(z, t)
 		nll := newTail(&first, z[t]).nll
 		term := func(j int) softTerm {
 			e := r.exp(z[j])
@@ -276,8 +272,8 @@ func softTargetRows(losses, grad, logits, targets []float32, params *lossParams,
 func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale float32) float32 {
 	var sums, logs rowSums
 	pass := newPass(1, len(z), false, true)
-	pass.plain = pass.sumLong(&sums, z, noLabel)
-	reciprocalsAsm(&sums.sum[0], 1)
+	pass.plain = sumLong(&sums, z, noLabel)
+	sums.reciprocals(1)
 	logSums(&logs, z, 1, len(z))
 	piece := func(start int) int {
 		n := min(lossChunk, len(z)-start)

@@ -44,7 +44,7 @@ func testSoftTargetIdentity(t *testing.T) {
 			if testing.Short() && classes > 1000 && k%4 > 0 {
 				continue
 			}
-			logits, labels := featureRows(r, kind, featureCount(r, classes), classes)
+			logits, labels := identityRows(r, kind, featureCount(r, classes), classes)
 			targets := softTargets(r, logits, classes, true)
 			p := newLossParams(classes, identityGammas[r.below(len(identityGammas))], randomAlpha(r, classes), 1, 1)
 			scale := featureScales[r.below(len(featureScales))]

@@ -11,16 +11,21 @@ var (
 	max32 = float32(math.MaxFloat32)
 )
 
-// checkBits fails unless got and want are the same floats to the bit.
-func checkBits(t *testing.T, name string, got, want []float32) {
+// checkBits fails unless got and want are the same numbers to the bit.
+func checkBits[T float32 | uint16](t *testing.T, name string, got, want []T) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s: %d values, want %d", name, len(got), len(want))
 	}
+	bits := func(v T) uint32 {
+		if f, ok := any(v).(float32); ok {
+			return math.Float32bits(f)
+		}
+		return uint32(v)
+	}
 	for i := range got {
-		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-			t.Errorf("%s[%d] = %x (%#08x), want %x (%#08x)", name, i,
-				got[i], math.Float32bits(got[i]), want[i], math.Float32bits(want[i]))
+		if g, w := bits(got[i]), bits(want[i]); g != w {
+			t.Errorf("%s[%d] = %x (%#08x), want %x (%#08x)", name, i, got[i], g, want[i], w)
 			return
 		}
 	}

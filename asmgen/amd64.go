@@ -191,7 +191,7 @@ func (m *amd64) float(a vec) vec {
 	return vec{op: d}
 }
 
-// fma and fnma are emitted as pseudo-instructions: lower picks the form that overwrites an operand nobody needs.
+// fma, fnma and fms are emitted as pseudo-instructions: lower picks the form that overwrites an operand nobody needs.
 const (
 	fmaOp  = "FMA"
 	fnmaOp = "FNMA"
@@ -200,8 +200,7 @@ const (
 
 func (m *amd64) fma(a, b, c vec) vec  { return m.fused(fmaOp, a, b, c) }
 func (m *amd64) fnma(a, b, c vec) vec { return m.fused(fnmaOp, a, b, c) }
-
-func (m *amd64) fms(a, b, c vec) vec { return m.fused(fmsOp, a, b, c) }
+func (m *amd64) fms(a, b, c vec) vec  { return m.fused(fmsOp, a, b, c) }
 
 func (m *amd64) fused(op string, a, b, c vec) vec {
 	// At most one operand can be memory: the addend if it is, else b. A factor that is loaded is overwritten next.
@@ -421,22 +420,15 @@ func (m *amd64) icompare(predicate int, narrow constructor, a, b vec) mask {
 	return mask{op: d}
 }
 
-func (m *amd64) both(a, b mask) mask {
-	d := m.newMask()
-	if m.wide {
-		m.emit(x86.KANDW(a.op, b.op, d))
-	} else {
-		m.emit(x86.VPAND(a.op, b.op, d))
-	}
-	return mask{op: d}
-}
+func (m *amd64) both(a, b mask) mask   { return m.combine(x86.VPAND, x86.KANDW, a, b) }
+func (m *amd64) either(a, b mask) mask { return m.combine(x86.VPOR, x86.KORW, a, b) }
 
-func (m *amd64) either(a, b mask) mask {
+func (m *amd64) combine(narrow, wide func(a, b, d operand.Op) (*ir.Instruction, error), a, b mask) mask {
 	d := m.newMask()
 	if m.wide {
-		m.emit(x86.KORW(a.op, b.op, d))
+		m.emit(wide(a.op, b.op, d))
 	} else {
-		m.emit(x86.VPOR(a.op, b.op, d))
+		m.emit(narrow(a.op, b.op, d))
 	}
 	return mask{op: d}
 }
@@ -799,14 +791,7 @@ func (m *amd64) transpose(r []operand.Op) []operand.Op {
 }
 
 func (m *amd64) storeColumns(p, stride gp, columns []vec) {
-	width := len(columns)
-	var r []operand.Op
-	for _, c := range columns {
-		r = append(r, m.inRegister(c))
-	}
-	for len(r) < 4 {
-		r = append(r, r[0])
-	}
+	width, r := len(columns), fourRegisters(m.inRegister, columns)
 	address := m.rowAddresses(p, stride)
 	for k, row := range m.transpose(r) {
 		for i := range m.properties().lanes / 4 {
@@ -832,11 +817,15 @@ func (m *amd64) storeColumns(p, stride gp, columns []vec) {
 	}
 }
 
-func (m *amd64) columnFold(p gp, columns int) vec {
+func (m *amd64) columnFold(p gp, columns int, wide bool) vec {
 	size := int(m.vecSpec.Size())
 	half := func(column, h int) operand.Op { // half a column as float64
 		d := m.newVec()
-		m.emit(x86.VCVTPS2PD(at(p, column*size+h*size/2), d))
+		if wide {
+			m.emit(x86.VMOVUPS(at(p, (2*column+h)*size), d))
+		} else {
+			m.emit(x86.VCVTPS2PD(at(p, column*size+h*size/2), d))
+		}
 		return d
 	}
 	var parts [2]operand.Op
@@ -937,14 +926,6 @@ func (m *amd64) product(a, b gp) gp {
 	return d
 }
 
-func (m *amd64) smaller(a, b gp) gp {
-	d := gp{m.regs.GP64()}
-	m.emit(x86.MOVQ(a.r, d.r))
-	m.emit(x86.CMPQ(d.r, b.r))
-	m.emit(x86.CMOVQGT(b.r, d.r))
-	return d
-}
-
 func (m *amd64) broadcastCount(n gp) vec {
 	d := m.newVec()
 	if m.wide {
@@ -966,11 +947,6 @@ func (m *amd64) notNegative(n gp) gp {
 }
 
 func (m *amd64) increment(p gp) { m.emit(x86.INCQ(at(p, 0))) }
-
-func (m *amd64) jumpIfZero(p gp, offset int, name string) {
-	m.emit(x86.CMPL(at(p, offset), operand.U8(0)))
-	m.emit(x86.JEQ(operand.LabelRef(name)))
-}
 
 func (m *amd64) jumpUnlessZero(p gp, offset int, name string) {
 	m.emit(x86.CMPL(at(p, offset), operand.U8(0)))
@@ -1035,58 +1011,12 @@ func (m *amd64) widened(v vec) [2]operand.Op {
 	return [2]operand.Op{low, high}
 }
 
-func (m *amd64) doublesClear(p gp) {
-	zero := m.inRegister(m.u32(0))
-	for i := range 128 / int(m.vecSpec.Size()) {
-		m.emit(x86.VMOVUPS(zero, at(p, i*int(m.vecSpec.Size()))))
-	}
-}
+func (m *amd64) laneSums() laneSums { return m.zeros(128 / int(m.vecSpec.Size())) }
 
-func (m *amd64) doublesAdd(p gp, tile []vec) {
-	for u, v := range tile {
-		for i, r := range m.widened(v) {
-			where := at(p, (2*u+i)*int(m.vecSpec.Size()))
-			m.emit(x86.VADDPD(where, r, r))
-			m.emit(x86.VMOVUPS(r, where))
-		}
-	}
-}
+func (m *amd64) columnSum() laneSums { return m.zeros(2) }
 
-func (m *amd64) local() gp {
-	// On a cache line's border: what crosses one is slow to store and load in turn.
-	const line = 64
-	p := m.regs.GP64()
-	m.emit(x86.LEAQ(m.fn.AllocLocal(8*rowTile+line).Offset(line-1), p))
-	m.emit(x86.ANDQ(operand.I8(-line), p))
-	return gp{p}
-}
-
-func (m *amd64) tileFold(tile []vec) vec {
-	d := m.widened(tile[0])
-	for _, v := range tile[1:] { // AVX2: (i, i+8)
-		for i, r := range m.widened(v) {
-			m.emit(x86.VADDPD(r, d[i], d[i]))
-		}
-	}
-	return m.rounded(m.foldRest(d[:]))
-}
-
-func (m *amd64) doublesFold(p gp) vec {
-	var d []operand.Op
-	for i := range 2 {
-		r := m.newVec()
-		m.emit(x86.VMOVUPS(at(p, i*int(m.vecSpec.Size())), r))
-		if !m.wide {
-			m.emit(x86.VADDPD(at(p, (2+i)*int(m.vecSpec.Size())), r, r))
-		}
-		d = append(d, r)
-	}
-	return m.rounded(m.foldRest(d))
-}
-
-func (m *amd64) laneSums() laneSums {
-	var d laneSums
-	for range 128 / int(m.vecSpec.Size()) {
+func (m *amd64) zeros(n int) (d laneSums) {
+	for range n {
 		d = append(d, m.variable(m.u32(0)).op)
 	}
 	return d
@@ -1100,12 +1030,16 @@ func (m *amd64) laneSumsAdd(d laneSums, tile []vec) {
 	}
 }
 
-func (m *amd64) laneSumsFold(d laneSums, p gp) {
+func (m *amd64) laneSumsFold(d laneSums, p gp) { m.emit(x86.VMOVSD(m.foldLanes(d), at(p, 0))) }
+
+func (m *amd64) laneSumsValue(d laneSums) vec { return m.rounded(m.foldLanes(d)) }
+
+func (m *amd64) foldLanes(d laneSums) reg.Register {
 	if !m.wide {
 		m.emit(x86.VADDPD(d[2], d[0], d[0]))
 		m.emit(x86.VADDPD(d[3], d[1], d[1]))
 	}
-	m.emit(x86.VMOVSD(m.foldRest(d[:2]), at(p, 0)))
+	return m.foldRest(d[:2])
 }
 
 // foldRest adds the lanes of two registers; the sum is in the lowest one.

@@ -359,14 +359,17 @@ func (m *arm64) lookup(t table, a vec) vec {
 
 // Comparisons
 
-func (m *arm64) lt(a, b vec) mask {
+func (m *arm64) lt(a, b vec) mask { return m.greater("f", b, a) }
+
+// greater is a > b for floats (kind "f") or signed integers (""); a comparison with 0 needs no register for it.
+func (m *arm64) greater(kind string, a, b vec) mask {
 	switch {
-	case m.is(a, 0):
-		return mask{op: m.unary("fcmgt0", b).op}
 	case m.is(b, 0):
-		return mask{op: m.unary("fcmlt0", a).op}
+		return mask{op: m.unary(kind+"cmgt0", a).op}
+	case m.is(a, 0):
+		return mask{op: m.unary(kind+"cmlt0", b).op}
 	}
-	return mask{op: m.binary("fcmgt", b, a).op}
+	return mask{op: m.binary(kind+"cmgt", a, b).op}
 }
 
 func (m *arm64) le(a, b vec) mask { return mask{op: m.binary("fcmge", b, a).op} }
@@ -387,15 +390,7 @@ func (m *arm64) unordered(a, b vec) mask {
 	return k
 }
 
-func (m *arm64) igt(a, b vec) mask {
-	switch {
-	case m.is(a, 0):
-		return mask{op: m.unary("cmlt0", b).op}
-	case m.is(b, 0):
-		return mask{op: m.unary("cmgt0", a).op}
-	}
-	return mask{op: m.binary("cmgt", a, b).op}
-}
+func (m *arm64) igt(a, b vec) mask { return m.greater("", a, b) }
 
 func (m *arm64) ieq(a, b vec) mask { return mask{op: m.binary("cmeq", a, b).op} }
 
@@ -651,14 +646,7 @@ func (m *arm64) transpose(r []operand.Op, width int) []vec {
 }
 
 func (m *arm64) storeColumns(p, stride gp, columns []vec) {
-	width := len(columns)
-	var r []operand.Op
-	for _, c := range columns {
-		r = append(r, m.inRegister(c))
-	}
-	for len(r) < 4 {
-		r = append(r, r[0])
-	}
+	width, r := len(columns), fourRegisters(m.inRegister, columns)
 	addresses := m.rowAddresses(p, stride)
 	for i, row := range m.transpose(r, 4) {
 		q := addresses[i]
@@ -737,13 +725,6 @@ func (m *arm64) product(a, b gp) gp {
 	return d
 }
 
-func (m *arm64) smaller(a, b gp) gp {
-	d := m.gp()
-	m.do("cmpr", a.r, b.r)
-	m.do("csel.lt", d.r, a.r, b.r)
-	return d
-}
-
 func (m *arm64) broadcastCount(n gp) vec { return m.result("dup.r", n.r) }
 
 func (m *arm64) notNegative(n gp) gp {
@@ -781,46 +762,10 @@ func (m *arm64) wordBefore(t table, at int, n gp) gp {
 
 // Doubles
 
-func (m *arm64) doublesClear(p gp) {
-	zero := m.inRegister(m.u32(0))
-	for i := range rowTile / 2 {
-		m.do("str", zero, at(p, 16*i))
-	}
-	m.forget()
-}
-
 // widened is a vector's lanes as float64, in two registers.
 func (m *arm64) widened(v vec) [2]operand.Op {
 	a := m.inRegister(v)
 	return [2]operand.Op{m.result("fcvtl", a).op, m.result("fcvtl2", a).op}
-}
-
-func (m *arm64) doublesAdd(p gp, tile []vec) {
-	for u, v := range tile {
-		for i, r := range m.widened(v) {
-			where := at(p, 32*u+16*i)
-			m.do("fadd.2d", r, r, m.result("ldr", where).op)
-			m.do("str", r, where)
-		}
-	}
-	m.forget()
-}
-
-func (m *arm64) doublesFold(p gp) vec {
-	var d []operand.Op
-	for i := range rowTile / 2 {
-		d = append(d, m.result("ldr", at(p, 16*i)).op)
-	}
-	return m.result("fcvt", m.foldRest(d).op)
-}
-
-func (m *arm64) tileFold(tile []vec) vec {
-	var d []operand.Op
-	for _, v := range tile {
-		w := m.widened(v)
-		d = append(d, w[:]...)
-	}
-	return m.result("fcvt", m.foldRest(d).op)
 }
 
 // foldRest adds 16 lanes of float64 in 8 registers: (i, i+8), (i, i+4), (i, i+2), (i, i+1).
@@ -833,12 +778,16 @@ func (m *arm64) foldRest(d []operand.Op) vec {
 	return m.result("faddp", d[0])
 }
 
-func (m *arm64) columnFold(p gp, columns int) vec {
+func (m *arm64) columnFold(p gp, columns int, wide bool) vec {
 	var sums [2]operand.Op
 	for h, widen := range []string{"fcvtl", "fcvtl2"} {
 		var d []operand.Op
 		for c := range columns {
-			d = append(d, m.result(widen, m.result("ldr", at(p, 16*c)).op).op)
+			if wide {
+				d = append(d, m.result("ldr", at(p, 16*(2*c+h))).op)
+			} else {
+				d = append(d, m.result(widen, m.result("ldr", at(p, 16*c)).op).op)
+			}
 		}
 		for n := 8; n > 0; n /= 2 { // (i, i+8), (i, i+4), (i, i+2), (i, i+1)
 			for i := n; i < min(2*n, len(d)); i++ {
@@ -852,9 +801,12 @@ func (m *arm64) columnFold(p gp, columns int) vec {
 	return sum
 }
 
-func (m *arm64) laneSums() laneSums {
-	var d laneSums
-	for range rowTile / 2 {
+func (m *arm64) laneSums() laneSums { return m.zeros(rowTile / 2) }
+
+func (m *arm64) columnSum() laneSums { return m.zeros(2) }
+
+func (m *arm64) zeros(n int) (d laneSums) {
+	for range n {
 		d = append(d, m.variable(m.u32(0)).op)
 	}
 	return d
@@ -868,13 +820,9 @@ func (m *arm64) laneSumsAdd(d laneSums, tile []vec) {
 	}
 }
 
-func (m *arm64) laneSumsFold(d laneSums, p gp) { m.do("str.d", m.foldRest(d).op, at(p, 0)) }
+func (m *arm64) laneSumsValue(d laneSums) vec { return m.result("fcvt", m.foldRest(d).op) }
 
-func (m *arm64) local() gp {
-	d := m.gp()
-	m.do("address", d.r, m.fn.AllocLocal(8*rowTile))
-	return d
-}
+func (m *arm64) laneSumsFold(d laneSums, p gp) { m.do("str.d", m.foldRest(d).op, at(p, 0)) }
 
 // Control flow
 
@@ -933,10 +881,6 @@ func (m *arm64) jumpIfBits(a vec, name string) {
 	v, bits := m.inRegister(a), m.gp()
 	m.do("fmov", bits.r, m.result("umaxp", v, v).op)
 	m.do("cbnz", operand.LabelRef(name), bits.r)
-}
-
-func (m *arm64) jumpIfZero(p gp, offset int, name string) {
-	m.do("cbzw", operand.LabelRef(name), m.loadInt32(p, offset).r)
 }
 
 func (m *arm64) jumpUnlessZero(p gp, offset int, name string) {

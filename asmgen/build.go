@@ -182,6 +182,18 @@ func (b *builder) emit(i *ir.Instruction, err error) {
 
 func (b *builder) newVec() reg.VecVirtual { return b.regs.Vec(b.vecSpec) }
 
+// fourRegisters has columns in registers, and the first one again where there are fewer than four.
+func fourRegisters(inRegister func(vec) operand.Op, columns []vec) []operand.Op {
+	var r []operand.Op
+	for _, c := range columns {
+		r = append(r, inRegister(c))
+	}
+	for len(r) < 4 {
+		r = append(r, r[0])
+	}
+	return r
+}
+
 // interleave emits what the functions emit in turns, an instruction of each: they must not jump. (To load a constant
 // once for all of them takes registers and an instruction more, and was slower.)
 func (b *builder) interleave(fs ...func()) {

@@ -195,19 +195,17 @@ type machine interface {
 	loadInt32(p gp, offset int) gp
 	copyWord(to, from gp)
 	indexed(p, i gp) gp
-	// quadruple multiplies by 4, times by a power of two. sum is a + b, product a * b, smaller the smaller one, signed; broadcastCount is the low 32 bits of n in every
-	// lane.
+	// quadruple multiplies by 4, times by a power of two. sum is a + b, product a * b; broadcastCount is the low 32 bits of n
+	// in every lane.
 	quadruple(n gp)
 	times(n gp, by int)
 	sum(a, b gp) gp
 	product(a, b gp) gp
-	smaller(a, b gp) gp
 	broadcastCount(n gp) vec
-	// notNegative is the larger of n and 0. increment adds 1 to the 64-bit integer at p. jumpIfZero and
-	// jumpUnlessZero look at the 32 bits at p + offset. storeWord writes 32 bits.
+	// notNegative is the larger of n and 0. increment adds 1 to the 64-bit integer at p. jumpUnlessZero looks at the 32 bits
+	// at p + offset. storeWord writes 32 bits.
 	notNegative(n gp) gp
 	increment(p gp)
-	jumpIfZero(p gp, offset int, name string)
 	jumpUnlessZero(p gp, offset int, name string)
 	storeWord(p gp, offset int, bits uint32)
 	// atMost is the smaller of n, unsigned, and limit; excess is max(n - by, 0).
@@ -218,20 +216,18 @@ type machine interface {
 	// wordBefore is the address of word at - n of a table.
 	wordBefore(t table, at int, n gp) gp
 
-	// Doubles: 16 lanes of float64 in memory at p. doublesClear sets them to +0, doublesAdd adds the float32 lanes of a tile.
-	// doublesFold adds the lanes as fold of focal_generic.go does, and rounds the sum to float32, in lane 0; tileFold does the
-	// same to the lanes of a tile. local is memory of the kernel's own.
-	doublesClear(p gp)
-	doublesAdd(p gp, tile []vec)
-	doublesFold(p gp) vec
-	tileFold(tile []vec) vec
-	// columnFold folds 4, 8, 12 or 16 vectors at p, each of which is a virtual lane of as many folds as a vector has lanes.
-	columnFold(p gp, columns int) vec
-	local() gp
-	// laneSums are such lanes in registers, +0; laneSumsAdd adds a tile; laneSumsFold adds the lanes, and writes a float64.
+	// laneSums are 16 lanes of float64, +0, columnSum those of one vector; laneSumsAdd adds the float32 lanes of a tile, or of
+	// one vector. laneSumsFold adds the lanes as fold of focal_generic.go does, and writes a float64; laneSumsValue rounds that
+	// sum to float32, in lane 0.
 	laneSums() laneSums
+	columnSum() laneSums
 	laneSumsAdd(d laneSums, tile []vec)
 	laneSumsFold(d laneSums, p gp)
+	laneSumsValue(d laneSums) vec
+	// columnFold folds 4, 8, 12 or 16 vectors at p, each of which is a virtual lane of as many folds as a vector has lanes, and
+	// rounds the sums to float32. Lanes behind the last are left out of the tree. With wide they are float64: the registers of
+	// a columnSum for each.
+	columnFold(p gp, columns int, wide bool) vec
 
 	// Control flow: a label stands before the next instruction; jumps take its name. advance adds bytes to a pointer
 	// or count, copyOf is a new register with p's value, count one with the constant n. jumpIfLess compares signed.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,9 +23,10 @@ type operation struct {
 	// applies says which operands the operation is defined for; nil: all. needs is the property it asks for.
 	applies func(a, b, c uint32) bool
 	needs   func(properties) bool
-	// body, in place of emit, is a whole kernel from src to dst, and wantAt what it leaves at dst[i], which was src[i].
+	// body, in place of emit, is a whole kernel from src to dst, and wantAt what it leaves at dst[i], which was src[i], on a
+	// target with some lanes.
 	body   func(m machine)
-	wantAt func(src []uint32, i int) uint32
+	wantAt func(lanes int, src []uint32, i int) uint32
 }
 
 func f(bits uint32) float32   { return math.Float32frombits(bits) }
@@ -283,7 +285,7 @@ func wordsIn(name string, load func(m machine, p gp, offset int) vec, want func(
 			lanes := m.properties().lanes
 			convert(m, 2, 4, func(dst, src gp, u int) { m.store(dst, 4*lanes*u, load(m, src, 2*lanes*u)) })
 		},
-		wantAt: func(src []uint32, i int) uint32 { return want(src[i/2] >> (16 * (i % 2)) & 0xffff) },
+		wantAt: func(_ int, src []uint32, i int) uint32 { return want(src[i/2] >> (16 * (i % 2)) & 0xffff) },
 	}
 }
 
@@ -294,7 +296,7 @@ func wordsOut(name string, store func(m machine, p gp, offset int, a vec), want 
 			lanes := m.properties().lanes
 			convert(m, 4, 2, func(dst, src gp, u int) { store(m, dst, 2*lanes*u, m.hold(m.load(src, 4*lanes*u))) })
 		},
-		wantAt: func(src []uint32, i int) uint32 {
+		wantAt: func(_ int, src []uint32, i int) uint32 {
 			w := src[i]
 			for j := range 2 { // the last word may be half written
 				if k := 2*i + j; k < len(src) {
@@ -365,10 +367,12 @@ func operands() (a, b, c []uint32) {
 		a, b, c = append(a, x), append(b, y), append(c, z)
 	}
 	for len(a)%3 != 1 { // ends with a part of a vector
-		a, b, c = append(a, 0), append(b, 0), append(c, 0)
+		a, b, c = append(a, uint32(len(a))), append(b, 0), append(c, 0)
 	}
 	return a, b, c
 }
+
+var operandsA, operandsB, operandsC = operands()
 
 // runner says how a program for an architecture runs here, as arguments of go run; ok is false if it does not.
 func runner(architecture string) (args []string, ok bool) {
@@ -413,8 +417,9 @@ func testOperations(t *testing.T, arch architecture, v variant, args []string) {
 	var list []kernel
 	var calls strings.Builder
 	var runs []operation
-	for _, o := range operations {
-		if o.needs != nil && !o.needs(v.target(newPool(arch.constBytes)).properties()) {
+	has := v.target(newPool(arch.constBytes)).properties()
+	for _, o := range slices.Concat(operations, blockOperations) {
+		if o.needs != nil && !o.needs(has) {
 			continue
 		}
 		list = append(list, kernel{
@@ -433,7 +438,7 @@ func testOperations(t *testing.T, arch architecture, v variant, args []string) {
 		runs = append(runs, o)
 		fmt.Fprintf(&calls, "\trun(op_%s%s)\n", o.name, v.suffix)
 	}
-	a, b, c := operands()
+	a, b, c := operandsA, operandsB, operandsC
 	var input bytes.Buffer
 	binary.Write(&input, binary.LittleEndian, a)
 	binary.Write(&input, binary.LittleEndian, b)
@@ -469,7 +474,7 @@ func testOperations(t *testing.T, arch architecture, v variant, args []string) {
 			}
 			var w uint32
 			if o.wantAt != nil {
-				w = o.wantAt(a, j)
+				w = o.wantAt(has.lanes, a, j)
 			} else {
 				w = o.want(a[j], b[j], c[j])
 			}
@@ -497,27 +502,49 @@ func isFloat(name string) bool {
 	return strings.HasPrefix(name, "f")
 }
 
+// runOperations runs kernels on slices that end where memory does that may not be touched.
 const runOperations = `package main
 
 import (
 	"encoding/binary"
 	"os"
+	"syscall"
 	"unsafe"
 )
 
-var in [3][%d]uint32 // not float32: encoding/binary would quiet a NaN
+const n = %d
+
+var in [3][]uint32 // not float32: encoding/binary would quiet a NaN
+
+// guarded is memory for n words before a page that may not be read or written.
+func guarded() []uint32 {
+	page := os.Getpagesize()
+	size := (4*n + page - 1) / page * page
+	memory, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		panic(err)
+	}
+	if err := syscall.Mprotect(memory[size:], syscall.PROT_NONE); err != nil {
+		panic(err)
+	}
+	return unsafe.Slice((*uint32)(unsafe.Pointer(&memory[size-4*n])), n)
+}
+
+var dst = guarded()
 
 func run(f func(dst, a, b, c *float32, n int)) {
-	dst := in[0]
-	n := len(dst)
-	p := func(x *uint32) *float32 { return (*float32)(unsafe.Pointer(x)) }
-	f(p(&dst[0]), p(&in[0][0]), p(&in[1][0]), p(&in[2][0]), n)
-	binary.Write(os.Stdout, binary.LittleEndian, dst[:])
+	copy(dst, in[0])
+	p := func(x []uint32) *float32 { return (*float32)(unsafe.Pointer(&x[0])) }
+	f(p(dst), p(in[0]), p(in[1]), p(in[2]), n)
+	binary.Write(os.Stdout, binary.LittleEndian, dst)
 }
 
 func main() {
-	if err := binary.Read(os.Stdin, binary.LittleEndian, &in); err != nil {
-		panic(err)
+	for i := range in {
+		in[i] = guarded()
+		if err := binary.Read(os.Stdin, binary.LittleEndian, in[i]); err != nil {
+			panic(err)
+		}
 	}
 %s}
 `

@@ -96,41 +96,29 @@ var kernels = []kernel{
 		sigmoidLossKernel(m, true, false)
 	}},
 	{name: "rowSum", args: "sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
+		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true})
 	}},
 	{name: "rowExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
-	}},
-	{name: "softmaxExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		softmaxSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
 	}},
 	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
-	}},
-	{name: "softmaxPart", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		softmaxSum(m, rowLoop{matrices: []string{"logits"}, part: true})
+		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true})
 	}},
 	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
 	}},
 	{name: "rowMost", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowMost},
 	{name: "rowShifted", args: "sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true})
 	}},
 	{name: "rowShiftedExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
-	}},
-	{name: "softmaxShifted", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
 	}},
 	{name: "partShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
-	}},
-	{name: "softmaxPartShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true})
 	}},
 	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
 	}},
 	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrow{}.sum},
 	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrow{}.shifted},
@@ -150,7 +138,7 @@ var kernels = []kernel{
 	{name: "maxWord", args: "most, x *uint32, n int", body: maxWord},
 	{name: "foldRows", args: "losses, terms *float32, rows, classes int", body: foldRows},
 	{name: "sumLosses", args: "sum *float64, x *float32, n int", body: sumLosses},
-	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: addBlocks},
+	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: addPart},
 	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
 	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, false) }},
 	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},

@@ -143,22 +143,27 @@ func (l narrow) fold(m machine) vec {
 	sum := m.variable(m.u32(0))
 	if l.planes {
 		m.jumpIfLess(m.param("classes"), narrowMost+1, "few")
-		m.comment("more than 16 columns: those of a virtual lane are added")
+		m.comment("more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64")
 		size := 4 * m.properties().lanes
 		for i := range narrowMost {
-			left, more, done := m.param("classes"), "lane"+strconv.Itoa(i), "added"+strconv.Itoa(i)
+			name := func(s string) string { return s + strconv.Itoa(i) }
+			left := m.param("classes")
 			p := m.offset(m.param("e"), i*size)
-			acc := m.variable(m.load(p, 0))
-			m.label(more)
-			m.advance(left, -narrowMost)
-			m.jumpIfLess(left, i+1, done)
-			m.advance(p, narrowMost*size)
-			m.set(acc, m.add(acc, m.load(p, 0)))
-			m.jump(more)
-			m.label(done)
-			m.store(m.param("lanes"), i*size, acc)
+			total, block := m.columnSum(), m.variable(m.u32(0))
+			m.label(name("lane"))
+			m.set(block, m.load(p, 0))
+			m.jumpIfLess(left, narrowMost+i+1, name("single"))
+			m.set(block, m.add(block, m.load(p, narrowMost*size)))
+			m.label(name("single"))
+			m.laneSumsAdd(total, []vec{block})
+			m.advance(p, rowBlock*size)
+			m.advance(left, -rowBlock)
+			m.jumpIfAtLeast(left, i+1, name("lane"))
+			for h, d := range total {
+				m.store(m.param("lanes"), (2*i+h)*size, vec{op: d})
+			}
 		}
-		m.set(sum, m.columnFold(m.param("lanes"), narrowMost))
+		m.set(sum, m.columnFold(m.param("lanes"), narrowMost, true))
 		m.jump("folded")
 		m.label("few")
 	}
@@ -167,7 +172,7 @@ func (l narrow) fold(m machine) vec {
 		if columns < narrowMost {
 			m.jumpIfAtLeast(m.param("classes"), columns+1, next)
 		}
-		m.set(sum, m.columnFold(m.param("e"), columns))
+		m.set(sum, m.columnFold(m.param("e"), columns, false))
 		if columns < narrowMost {
 			m.jump("folded")
 			m.label(next)

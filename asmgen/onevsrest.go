@@ -2,61 +2,33 @@ package main
 
 // foldRows sums the terms of each row of the one-vs-rest form, as oneVsRest of focal_generic.go does.
 func foldRows(m machine) {
-	x, rows, total := m.param("terms"), m.param("rows"), m.local()
-	acc := make([]vec, rowTile/m.properties().lanes)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
-	}
-	block := func(name string, left gp) {
-		for u := range acc {
-			m.set(acc[u], m.u32(0))
-		}
-		next := m.indexed(x, left)
-		tiles(m, name, left, x, nil, m.u32(0), func(t tile) {
-			for u := range acc {
-				m.set(acc[u], m.add(acc[u], t.x[u]))
-			}
-		})
-		m.setCopy(x, next)
-	}
-	write := func(v vec) {
-		m.storeFirst(m.param("losses"), 0, m.pick(m.unordered(v, v), m.u32(nanBits), v))
-		m.advanceParam("losses", 4)
-		m.advance(rows, -1)
-		m.jumpIfAtLeast(rows, 1, "row")
-		m.ret()
-	}
 	m.label("row")
-	left := m.param("classes")
-	m.jumpIfAtLeast(left, rowBlock+1, "long")
-	block("short", left)
-	write(m.tileFold(acc))
-	m.label("long")
-	m.doublesClear(total)
-	m.label("block")
-	block("long", m.atMost(left, rowBlock))
-	m.doublesAdd(total, acc)
-	m.advance(left, -rowBlock)
-	m.jumpIfAtLeast(left, 1, "block")
-	write(m.doublesFold(total))
+	x, left, total := m.param("terms"), m.param("classes"), m.laneSums()
+	addBlocks(m, "sum", left, x, nil, total, func(t tile, acc []vec) []vec { return addTile(m, t, acc) })
+	sum := m.laneSumsValue(total)
+	m.storeFirst(m.param("losses"), 0, m.pick(m.unordered(sum, sum), m.u32(nanBits), sum))
+	m.advanceParam("losses", 4)
+	bytes := m.param("classes")
+	m.quadruple(bytes)
+	m.advanceParamBy("terms", bytes)
+	m.advanceParam("rows", -1)
+	m.jumpIfParam("rows", "row")
+	m.ret()
 }
 
-// addBlocks adds the terms of a part of a row to the float64 lanes of its sum.
-func addBlocks(m machine) {
-	x, left, total := m.param("x"), m.param("n"), m.param("total")
-	m.label("block")
-	acc := make([]vec, rowTile/m.properties().lanes)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
+// addTile is a step of addBlocks.
+func addTile(m machine, t tile, acc []vec) (sum []vec) {
+	for u, v := range t.x {
+		sum = append(sum, plus(m, m.hold(v), acc, u))
 	}
-	tiles(m, "add", m.atMost(left, rowBlock), x, nil, m.u32(0), func(t tile) {
-		for u := range acc {
-			m.set(acc[u], m.add(acc[u], t.x[u]))
-		}
-	})
-	m.doublesAdd(total, acc)
-	m.advance(left, -rowBlock)
-	m.jumpIfAtLeast(left, 1, "block")
+	return sum
+}
+
+// addPart adds the terms of a part of a row to the float64 lanes of its sum.
+func addPart(m machine) {
+	total := loadSums(m, m.param("total"))
+	addBlocks(m, "sum", m.param("n"), m.param("x"), nil, total, func(t tile, acc []vec) []vec { return addTile(m, t, acc) })
+	storeSums(m, m.param("total"), total)
 	m.ret()
 }
 

@@ -11,15 +11,13 @@ import (
 // where a lane is a row. All names are those of focal_generic.go.
 
 const (
-	rowTile  = 16  // virtual lanes
-	rowBlock = 128 // a block of the sum
-	// softmaxBlock is one in Softmax.
-	softmaxBlock = 32
-	rowBias      = 64
-	plainMax     = 40
-	clampAt      = 0x1p21
-	shiftAt      = 0x1p20
-	rowMagic     = 0x1.8p23 // round(x log2 e) in the low bits
+	rowTile  = 16          // virtual lanes
+	rowBlock = 2 * rowTile // of the sum
+	rowBias  = 64
+	plainMax = 40
+	clampAt  = 0x1p21
+	shiftAt  = 0x1p20
+	rowMagic = 0x1.8p23 // round(x log2 e) in the low bits
 )
 
 // rowsAtOnce is the number of rows in a call, and the distance of the arrays in rowSums of kernels.go.
@@ -35,8 +33,11 @@ const (
 	rowPlainField
 )
 
-// targetWords is how far a target's word is from either end of the table that masks it: beyond a block and a tile.
-const targetWords = rowBlock + rowTile
+// targetPiece is how many elements of a row are looked at together: those of a piece without the target need no mask.
+const targetPiece = 4 * rowBlock
+
+// targetWords is how far a target's word is from either end of the table that masks it: beyond a piece and a tile.
+const targetWords = targetPiece + rowTile
 
 // targetTable is ones but for the sign, and 0 for the target.
 var targetTable = func() table {
@@ -128,8 +129,13 @@ func (t tile) present(m machine, u int, v vec) vec {
 // tiles runs step for every tile of left elements at z; left is at least 1 and used up. z and others move along, over whole
 // tiles.
 func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(t tile)) {
-	lanes := m.properties().lanes
 	wholeTiles(m, name, left, z, others, step)
+	lastTile(m, name, left, z, fill, step)
+}
+
+// lastTile runs step for left elements at z, fewer than a tile, if there are some.
+func lastTile(m machine, name string, left, z gp, fill vec, step func(t tile)) {
+	lanes := m.properties().lanes
 	m.jumpIfLess(left, 1, name+"_done")
 	t := tile{}
 	for u := range rowTile / lanes {
@@ -143,8 +149,10 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 	m.label(name + "_done")
 }
 
-// wholeTiles is tiles without the part at the end. Four vectors are done in a round: enough to hide the loop, and no row of usual
-// length is all rest.
+// tilesPerRound makes a round of four vectors: enough to hide the loop, and no row of usual length is all rest.
+func tilesPerRound(m machine) int { return max(1, 4*m.properties().lanes/rowTile) }
+
+// wholeTiles is tiles without the part at the end.
 func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t tile)) {
 	vectors := rowTile / m.properties().lanes
 	pointers := append([]gp{z}, others...)
@@ -163,7 +171,7 @@ func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t til
 		m.advance(left, -rowTile*n)
 		m.jumpIfAtLeast(left, rowTile*n, name)
 	}
-	round := max(1, 4/vectors)
+	round := tilesPerRound(m)
 	if round > 1 {
 		m.jumpIfLess(left, rowTile*round, name+"_few")
 		whole(name+"_round", round)
@@ -174,29 +182,86 @@ func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t til
 	m.label(name + "_part")
 }
 
-// blocks runs step for every tile of a row, in blocks of at most targetWords - rowTile elements: words points to the tile's words of targetTable. end follows
-// each block; it may be nil. label and z are used up, others move along with z. With split, step gets no words in blocks
-// without the target.
-func blocks(m machine, name string, block int, split bool, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
-	m.label(name + "_block")
+// pieces runs body for each piece of a row: words points to the first tile's words of targetTable, and moves with z like others.
+// With split there is none in pieces without the target. label and z are used up.
+func pieces(m machine, name string, split bool, left, label, z gp, others []gp, body func(name string, left gp, others []gp, words gp)) {
+	m.label(name + "_piece")
 	if split {
 		m.jumpIfLess(label, 0, name+"_others")
-		m.jumpIfAtLeast(label, block, name+"_others")
+		m.jumpIfAtLeast(label, targetPiece, name+"_others")
 	}
 	words := m.wordBefore(targetTable, targetWords, m.atMost(label, targetWords))
-	tiles(m, name, m.atMost(left, block), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
+	body(name, m.atMost(left, targetPiece), append([]gp{words}, others...), words)
 	if split {
 		m.jump(name + "_end")
 		m.label(name + "_others")
-		tiles(m, name+"_others", m.atMost(left, block), z, others, fill, func(t tile) { step(t, gp{}) })
+		body(name+"_others", m.atMost(left, targetPiece), others, gp{})
 		m.label(name + "_end")
 	}
-	if end != nil {
-		end()
+	m.advance(label, -targetPiece)
+	m.advance(left, -targetPiece)
+	m.jumpIfAtLeast(left, 1, name+"_piece")
+}
+
+// addBlocks adds left elements, or what step makes of them, to total: the two tiles of a block as float32 first. step gives a tile's
+// addends, added to those of acc if there are some. z and others move along; left is used up.
+func addBlocks(m machine, name string, left, z gp, others []gp, total laneSums, step func(t tile, acc []vec) []vec) {
+	vectors := rowTile / m.properties().lanes
+	tileAt := func(at int) tile {
+		t := tile{at: at}
+		for u := range vectors {
+			t.x = append(t.x, t.vector(m, z, u))
+		}
+		return t
 	}
-	m.advance(label, -block)
-	m.advance(left, -block)
-	m.jumpIfAtLeast(left, 1, name+"_block")
+	move := func(elements int) {
+		for _, p := range append([]gp{z}, others...) {
+			m.advance(p, 4*elements)
+		}
+		m.advance(left, -elements)
+	}
+	blocks := func(name string, n int) {
+		m.label(name)
+		for k := range n {
+			at := 4 * rowBlock * k
+			m.laneSumsAdd(total, step(tileAt(at+4*rowTile), step(tileAt(at), nil)))
+		}
+		move(rowBlock * n)
+		m.jumpIfAtLeast(left, rowBlock*n, name)
+	}
+	if round := tilesPerRound(m) / 2; round > 1 {
+		m.jumpIfLess(left, rowBlock*round, name+"_few")
+		blocks(name+"_round", round)
+		m.label(name + "_few")
+	}
+	m.jumpIfLess(left, rowBlock, name+"_rest")
+	blocks(name+"_block", 1)
+	m.label(name + "_rest")
+	m.jumpIfLess(left, 1, name+"_added")
+	acc := make([]vec, vectors)
+	for u := range acc {
+		acc[u] = m.variable(m.u32(0))
+	}
+	keep := func(sum []vec) {
+		for u := range acc {
+			m.set(acc[u], sum[u])
+		}
+	}
+	m.jumpIfLess(left, rowTile, name+"_part")
+	keep(step(tileAt(0), nil))
+	move(rowTile)
+	m.label(name + "_part")
+	lastTile(m, name, left, z, m.u32(0), func(t tile) { keep(step(t, acc)) })
+	m.laneSumsAdd(total, acc)
+	m.label(name + "_added")
+}
+
+// plus is a + b, or a if there is no b.
+func plus(m machine, a vec, b []vec, u int) vec {
+	if b == nil {
+		return a
+	}
+	return m.add(b[u], a)
 }
 
 // A rowLoop is a kernel over rows: the parameters sums and, with labels, labels move a word from row to row, those named
@@ -205,7 +270,6 @@ func blocks(m machine, name string, block int, split bool, left, label, z gp, ot
 type rowLoop struct {
 	matrices           []string
 	labels, part, sole bool
-	block              int // of the sum
 }
 
 func (l rowLoop) writes() bool { return l.matrices[0] == "dst" }
@@ -225,40 +289,35 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 	return m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits")
 }
 
-// sum is the sum of a row by blocks: step adds a tile to the lanes acc, check follows each block; the sum goes to keep, in one of
-// two places, or to the total of a part.
-func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func(), keep func(sum vec)) {
-	acc := make([]vec, rowTile/m.properties().lanes)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
-	}
-	total := gp{}
+// sum is the sum of a row, as newRow has it: step is that of addBlocks. The sum goes to keep, or to the total of a part.
+func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec) []vec, keep func(sum vec)) {
+	total := m.laneSums()
 	if l.part {
-		total = m.param("total")
-	} else {
-		total = m.local()
-		m.jumpIfLess(left, l.block+1, "begin")
-		m.doublesClear(total)
-		m.label("begin")
+		total = loadSums(m, m.param("total"))
 	}
-	blocks(m, "sum", l.block, split, left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
-		check()
-		if !l.part {
-			m.jumpIfLess(m.param("classes"), l.block+1, "only") // one block is folded as it is
-		}
-		m.doublesAdd(total, acc)
-		for u := range acc {
-			m.set(acc[u], m.u32(0))
-		}
+	pieces(m, "sum", split, left, label, z, others, func(name string, left gp, others []gp, words gp) {
+		addBlocks(m, name, left, z, others, total, func(t tile, acc []vec) []vec { return step(t, words, acc) })
 	})
-	if l.part {
+	if !l.part {
+		keep(m.laneSumsValue(total))
 		return
 	}
-	keep(m.doublesFold(total))
-	m.jump("summed")
-	m.label("only")
-	keep(m.tileFold(acc))
-	m.label("summed")
+	storeSums(m, m.param("total"), total)
+}
+
+// loadSums are lanes of float64 that storeSums wrote.
+func loadSums(m machine, p gp) laneSums {
+	sums := m.laneSums()
+	for i, d := range sums {
+		m.set(vec{op: d}, m.load(p, 4*m.properties().lanes*i))
+	}
+	return sums
+}
+
+func storeSums(m machine, p gp, sums laneSums) {
+	for i, d := range sums {
+		m.store(p, 4*m.properties().lanes*i, vec{op: d})
+	}
 }
 
 // store is sum's keep for rowSums.
@@ -334,29 +393,42 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 	var others []gp
 	if l.writes() {
 		l.inPlace(m, z, func() {
-			blocks(m, "look", rowBlock, true, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+			z := m.copyOf(z)
+			pieces(m, "look", true, m.copyOf(left), m.copyOf(label), z, nil, func(name string, left gp, others []gp, words gp) {
+				tiles(m, name, left, z, others, m.u32(0), func(t tile) { look(t, words) })
+			})
 			judge()
 		})
 		others = []gp{m.param("dst")}
 	}
-	l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) {
+	dst := gp{}
+	if l.writes() {
+		dst = others[0]
+	}
+	l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) (sum []vec) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
 		look(t, words)
-		e := make([]vec, len(t.x))
-		together(m, len(e), 1, func(u int) { e[u] = exp(m, t.x[u]) }, func(u int) {
-			e := e[u]
+		for u, v := range t.x {
+			e := exp(m, v)
 			if words != (gp{}) {
 				e = m.and(e, t.vector(m, words, u))
 			}
 			e = t.present(m, u, e)
 			if l.writes() {
-				t.store(m, others[0], u, e)
+				t.store(m, dst, u, e)
 			}
-			m.set(acc[u], m.add(acc[u], e))
-		})
-	}, judge, keep)
+			sum = append(sum, plus(m, e, acc, u))
+		}
+		return sum
+	}, func(sum vec) {
+		judge()
+		keep(sum)
+	})
+	if l.part {
+		judge()
+	}
 }
 
 // inPlace runs f where dst is logits: then a row is looked through before anything is written, since another kernel reads
@@ -373,7 +445,7 @@ func (l rowLoop) inPlace(m machine, logits gp, f func()) {
 // soleLoss is the loss of a sole row, if it is plain, else it counts slow: rowSum and rowLoss without a way through memory,
 // where short writes that a long read comes upon cost more than the row.
 func soleLoss(m machine) {
-	l := rowLoop{matrices: []string{"logits"}, sole: true, block: rowBlock}
+	l := rowLoop{matrices: []string{"logits"}, sole: true}
 	left, label, z := l.begin(m, false)
 	target := m.broadcast(m.indexed(z, label), 0)
 	sum := m.variable(m.u32(0))
@@ -387,90 +459,6 @@ func soleLoss(m machine) {
 	m.ret()
 }
 
-// softmaxSum is rowSum for Softmax: no row has a target, and a block of softmaxBlock is two tiles, whose sum goes to float64
-// in registers.
-func softmaxSum(m machine, l rowLoop) {
-	left, _, z := l.begin(m, false)
-	lanes := m.properties().lanes
-	vectors := rowTile / lanes
-	large := m.variable(m.u32(0))
-	look := func(t tile) {
-		for _, v := range t.x {
-			m.set(large, m.smax(large, m.and(v, m.u32(0x7fffffff))))
-		}
-	}
-	var others []gp
-	judge := func() { m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow") }
-	if l.writes() {
-		l.inPlace(m, z, func() {
-			tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
-			judge()
-		})
-		others = []gp{m.param("dst")}
-	}
-	var memory gp
-	if l.part {
-		memory = m.param("total")
-	} else {
-		memory = m.local()
-	}
-	total := m.laneSums()
-	if l.part {
-		for i, r := range total {
-			m.set(vec{op: r}, m.load(memory, 4*lanes*i))
-		}
-	}
-	acc := make([]vec, vectors)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
-	}
-	step := func(t tile, add bool) {
-		for u, v := range t.x {
-			t.x[u] = m.hold(v)
-		}
-		look(t)
-		for u, v := range t.x { // the sums leave no registers for several side by side
-			e := t.present(m, u, exp(m, v))
-			if l.writes() {
-				t.store(m, others[0], u, e)
-			}
-			if add {
-				e = m.add(acc[u], e)
-			}
-			m.set(acc[u], e)
-		}
-	}
-	m.jumpIfLess(left, softmaxBlock, "rest")
-	m.label("pair")
-	for k := range 2 {
-		t := tile{at: 4 * rowTile * k}
-		for u := range vectors {
-			t.x = append(t.x, t.vector(m, z, u))
-		}
-		step(t, k > 0)
-	}
-	m.laneSumsAdd(total, acc)
-	for _, p := range append([]gp{z}, others...) {
-		m.advance(p, 4*softmaxBlock)
-	}
-	m.advance(left, -softmaxBlock)
-	m.jumpIfAtLeast(left, softmaxBlock, "pair")
-	m.label("rest")
-	for u := range acc {
-		m.set(acc[u], m.u32(0))
-	}
-	tiles(m, "last", left, z, others, m.u32(0), func(t tile) { step(t, true) })
-	m.laneSumsAdd(total, acc)
-	judge()
-	for i, r := range total {
-		m.store(memory, 4*lanes*i, vec{op: r})
-	}
-	if !l.part {
-		m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(memory))
-	}
-	l.finish(m)
-}
-
 // rowMost is maxOther for rows that are not plain, of what stands in most and the row: so a row may come in parts.
 func rowMost(m machine) {
 	m.label("row")
@@ -479,13 +467,15 @@ func rowMost(m machine) {
 	for u := range most {
 		most[u] = m.variable(m.broadcast(m.param("sums"), rowMostField))
 	}
-	blocks(m, "most", rowBlock, false, m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
-		func(t tile, words gp) {
+	z := m.param("logits")
+	pieces(m, "most", false, m.param("classes"), m.loadInt32(m.param("labels"), 0), z, nil, func(name string, left gp, others []gp, words gp) {
+		tiles(m, name, left, z, others, m.u32(nanBits), func(t tile) {
 			for u, v := range t.x {
 				out := m.andnot(t.vector(m, words, u), m.u32(0x7fffffff)) // makes the target a NaN, which max passes over
 				m.set(most[u], m.max(m.or(v, out), most[u]))
 			}
-		}, nil)
+		})
+	})
 	v := most[0]
 	for _, a := range most[1:] {
 		v = m.max(a, v)
@@ -508,18 +498,19 @@ func rowShifted(m machine, l rowLoop) {
 	if l.writes() {
 		others = []gp{m.param("dst")}
 	}
-	l.sum(m, false, left, label, z, others, func(t tile, words gp, acc []vec) {
+	l.sum(m, false, left, label, z, others, func(t tile, words gp, acc []vec) (sum []vec) {
 		for u, v := range t.x {
 			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
 			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
 			p, power := rowExp(m, x, bias, least)
-			power = t.present(m, u, m.keep(counts, power))
+			e := m.mul(p, t.present(m, u, m.keep(counts, power)))
 			if l.writes() {
-				t.store(m, others[0], u, m.mul(p, power))
+				t.store(m, others[0], u, e)
 			}
-			m.set(acc[u], m.fma(p, power, acc[u]))
+			sum = append(sum, plus(m, e, acc, u)) // a product by a power of two: no rounding is left out
 		}
-	}, func() {}, l.store(m))
+		return sum
+	}, l.store(m))
 	l.next(m)
 }
 
@@ -573,37 +564,50 @@ func rowScale(m machine, grad bool) {
 	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
-// rowFirst finds each row's first maximum and its place, 0 where all is -Inf or NaN.
+// rowFirst finds each row's first maximum and its place, 0 where all is -Inf or NaN. The tiles of a round have a maximum each:
+// a comparison waits for the one before.
 func rowFirst(m machine) {
 	lanes := m.properties().lanes
+	vectors := rowTile / lanes
 	var most, at, place []vec
 	m.label("row")
-	for u := range rowTile / lanes {
+	for range vectors * tilesPerRound(m) {
 		most = append(most, m.variable(m.u32(0xff800000)))
-		place = append(place, m.variable(m.loadTable(laneNumbers, u*lanes)))
 		at = append(at, m.variable(m.u32(0)))
+	}
+	for u := range vectors {
+		place = append(place, m.variable(m.loadTable(laneNumbers, u*lanes)))
 	}
 	tiles(m, "all", m.param("classes"), m.param("logits"), nil, m.u32(nanBits), func(t tile) {
 		for u, v := range t.x {
 			v = m.hold(v)
-			larger := m.lt(most[u], v)
-			m.set(at[u], m.pick(larger, place[u], at[u]))
-			m.set(most[u], m.pick(larger, v, most[u]))
+			i := t.at/(4*lanes) + u
+			larger := m.lt(most[i], v)
+			m.set(at[i], m.pick(larger, place[u], at[i]))
+			m.set(most[i], m.pick(larger, v, most[i]))
 			m.set(place[u], m.iadd(place[u], m.u32(rowTile)))
 		}
 	})
-	m.comment("the largest of all lanes, the first of its places")
-	all := most[0]
-	for _, v := range most[1:] {
-		all = m.max(v, all)
+	end := func(most []vec) {
+		m.comment("the largest of all lanes, the first of its places")
+		all := most[0]
+		for _, v := range most[1:] {
+			all = m.max(v, all)
+		}
+		all = across(m, all, m.max)
+		first := m.u32(math.MaxInt32)
+		for i, v := range most {
+			first = m.smin(m.pick(m.eq(v, all), at[i], m.u32(math.MaxInt32)), first)
+		}
+		m.storeFirst(m.param("sums"), 0, all)
+		m.storeFirst(m.param("labels"), 0, across(m, first, m.smin))
 	}
-	all = across(m, all, m.max)
-	first := m.u32(math.MaxInt32)
-	for u, v := range most {
-		first = m.smin(m.pick(m.eq(v, all), at[u], m.u32(math.MaxInt32)), first)
-	}
-	m.storeFirst(m.param("sums"), 0, all)
-	m.storeFirst(m.param("labels"), 0, across(m, first, m.smin))
+	m.jumpIfLess(m.param("classes"), rowTile*tilesPerRound(m), "short")
+	end(most)
+	m.jump("found")
+	m.label("short")
+	end(most[:vectors])
+	m.label("found")
 	rowLoop{matrices: []string{"logits"}, labels: true}.next(m)
 }
 
@@ -761,18 +765,36 @@ const (
 // power2 is 2^k for integers -126 <= k <= 127.
 func power2(m machine, k vec) vec { return m.shl(m.iadd(k, m.u32(127)), 23) }
 
-// rowEndKernel finishes rows whose logits have been summed.
+// rowEndKernel finishes rows whose logits have been summed. A single one is read and written word by word, as it was written
+// just before: a vector that reaches over such words would wait until they are in the cache.
 func rowEndKernel(m machine, grad bool) {
 	var args lossArgs
-	field := func(offset int) place { return place{param: "sums", offset: offset} }
+	ins := []int{rowSumField, rowNField, rowMostField, rowTargetField, rowWeightField}
 	outs := at0("losses")
 	if grad {
-		outs = append(outs, field(rowTargetField), field(rowWeightField), field(rowSumField))
+		for _, offset := range []int{rowTargetField, rowWeightField, rowSumField} {
+			outs = append(outs, place{param: "sums", offset: offset})
+		}
 	}
-	elementwise{
+	rows := elementwise{
 		outs: outs, unroll: 2, fill: []float32{1, 0, 0, 0, 1},
-		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowWeightField)},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		steps:    func(m machine, x [][]vec, _ string) [][]vec { return rowEnds(m, x, args, grad) },
-	}.emit(m)
+	}
+	for _, offset := range ins {
+		rows.ins = append(rows.ins, place{param: "sums", offset: offset})
+	}
+	m.jumpIfLess(m.param("n"), 2, "sole")
+	rows.emit(m)
+
+	m.label("sole")
+	var x []vec
+	for _, offset := range ins {
+		x = append(x, m.broadcast(m.param("sums"), offset))
+	}
+	rows.prologue(m)
+	for i, y := range rowEnds(m, [][]vec{x}, args, grad)[0] {
+		m.storeFirst(m.param(outs[i].param), outs[i].offset, y)
+	}
+	m.ret()
 }

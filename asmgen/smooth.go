@@ -68,8 +68,9 @@ func smoothSpread(m machine) {
 // addLogs subtracts the logarithms of the classes' probabilities from total, and counts them behind it; masked classes are
 // left out. logs is read in whole tiles.
 func addLogs(m machine) {
-	z, logs, left, total := m.param("logits"), m.param("logs"), m.param("n"), m.param("total")
-	count := m.offset(total, 8*rowTile)
+	z, logs, left, memory := m.param("logits"), m.param("logs"), m.param("n"), m.param("total")
+	counts := m.offset(memory, 8*rowTile)
+	total, count := loadSums(m, memory), loadSums(m, counts)
 	tiles(m, "add", left, z, []gp{logs}, m.u32(0xff800000), func(t tile) {
 		var terms, ones []vec
 		for u, v := range t.x {
@@ -78,8 +79,10 @@ func addLogs(m machine) {
 			terms = append(terms, m.sub(zero, m.pick(masked, zero, m.hold(t.vector(m, logs, u)))))
 			ones = append(ones, m.pick(masked, zero, m.hold(m.f32(1))))
 		}
-		m.doublesAdd(total, terms)
-		m.doublesAdd(count, ones)
+		m.laneSumsAdd(total, terms)
+		m.laneSumsAdd(count, ones)
 	})
+	storeSums(m, memory, total)
+	storeSums(m, counts, count)
 	m.ret()
 }

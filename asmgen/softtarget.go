@@ -55,12 +55,8 @@ func softGrad(m machine) {
 
 // addTerms adds to float64 lanes, as sumBlockGeneric does.
 func addTerms(m machine) {
-	total := m.param("total")
-	tiles(m, "add", m.param("n"), m.param("x"), nil, m.u32(0), func(t tile) {
-		for u, v := range t.x {
-			t.x[u] = m.hold(v)
-		}
-		m.doublesAdd(total, t.x)
-	})
+	total := loadSums(m, m.param("total"))
+	tiles(m, "add", m.param("n"), m.param("x"), nil, m.u32(0), func(t tile) { m.laneSumsAdd(total, t.x) })
+	storeSums(m, m.param("total"), total)
 	m.ret()
 }
