@@ -22,7 +22,7 @@
 // [SoftTargetLoss] is the softmax form on targets in [0, 1] in place of labels.
 //
 // A loss is configured once, by New..., and may then be used by any number of goroutines at once. Its methods allocate
-// nothing (errors apart), lock nothing and start nothing:
+// nothing (errors and views of more than 4096 classes apart), lock nothing and start nothing:
 //
 //   - Sum and Mean give a scalar.
 //   - Each gives the losses one by one, unreduced.

@@ -4,492 +4,492 @@
 
 package focal
 
-// expAVX512 is expGeneric on n > 0 elements.
+// expAVX512 is the kernel exp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func expAVX512(dst *float32, x *float32, n int)
 
-// expAVX2 is expGeneric on n > 0 elements.
+// expAVX2 is the kernel exp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func expAVX2(dst *float32, x *float32, n int)
 
-// logAVX512 is logGeneric on n > 0 elements.
+// logAVX512 is the kernel log: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func logAVX512(dst *float32, x *float32, n int)
 
-// logAVX2 is logGeneric on n > 0 elements.
+// logAVX2 is the kernel log: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func logAVX2(dst *float32, x *float32, n int)
 
-// sigmoidAVX512 is sigmoidGeneric on n > 0 elements.
+// sigmoidAVX512 is the kernel sigmoid: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidAVX512(dst *float32, x *float32, n int)
 
-// sigmoidAVX2 is sigmoidGeneric on n > 0 elements.
+// sigmoidAVX2 is the kernel sigmoid: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidAVX2(dst *float32, x *float32, n int)
 
-// powAVX512 is powGeneric on n > 0 elements.
+// powAVX512 is the kernel pow: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func powAVX512(dst *float32, x *float32, n int, p *powParams)
 
-// powAVX2 is powGeneric on n > 0 elements.
+// powAVX2 is the kernel pow: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func powAVX2(dst *float32, x *float32, n int, p *powParams)
 
-// sigmoidLossAVX512 is sigmoidLossGeneric on n > 0 elements.
+// sigmoidLossAVX512 is the kernel sigmoidLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 
-// sigmoidLossAVX2 is sigmoidLossGeneric on n > 0 elements.
+// sigmoidLossAVX2 is the kernel sigmoidLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 
-// sigmoidGradAVX512 is sigmoidGradGeneric on n > 0 elements.
+// sigmoidGradAVX512 is the kernel sigmoidGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
-// sigmoidGradAVX2 is sigmoidGradGeneric on n > 0 elements.
+// sigmoidGradAVX2 is the kernel sigmoidGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
-// backgroundLossAVX512 is backgroundLossGeneric on n > 0 elements.
+// backgroundLossAVX512 is the kernel backgroundLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func backgroundLossAVX512(losses *float32, logits *float32, n int, p *lossParams)
 
-// backgroundLossAVX2 is backgroundLossGeneric on n > 0 elements.
+// backgroundLossAVX2 is the kernel backgroundLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func backgroundLossAVX2(losses *float32, logits *float32, n int, p *lossParams)
 
-// backgroundGradAVX512 is backgroundGradGeneric on n > 0 elements.
+// backgroundGradAVX512 is the kernel backgroundGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func backgroundGradAVX512(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
 
-// backgroundGradAVX2 is backgroundGradGeneric on n > 0 elements.
+// backgroundGradAVX2 is the kernel backgroundGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func backgroundGradAVX2(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
 
-// rowSumAVX512 is rowSumGeneric on n > 0 elements.
+// rowSumAVX512 is the kernel rowSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// rowSumAVX2 is rowSumGeneric on n > 0 elements.
+// rowSumAVX2 is the kernel rowSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// rowExpAVX512 is rowExpGeneric on n > 0 elements.
+// rowExpAVX512 is the kernel rowExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// rowExpAVX2 is rowExpGeneric on n > 0 elements.
+// rowExpAVX2 is the kernel rowExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// partSumAVX512 is partSumGeneric on n > 0 elements.
+// partSumAVX512 is the kernel partSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
 
-// partSumAVX2 is partSumGeneric on n > 0 elements.
+// partSumAVX2 is the kernel partSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
 
-// partExpAVX512 is partExpGeneric on n > 0 elements.
+// partExpAVX512 is the kernel partExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
 
-// partExpAVX2 is partExpGeneric on n > 0 elements.
+// partExpAVX2 is the kernel partExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
 
-// rowMostAVX512 is rowMostGeneric on n > 0 elements.
+// rowMostAVX512 is the kernel rowMost: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowMostAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowMostAVX2 is rowMostGeneric on n > 0 elements.
+// rowMostAVX2 is the kernel rowMost: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowMostAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowShiftedAVX512 is rowShiftedGeneric on n > 0 elements.
+// rowShiftedAVX512 is the kernel rowShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowShiftedAVX2 is rowShiftedGeneric on n > 0 elements.
+// rowShiftedAVX2 is the kernel rowShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowShiftedExpAVX512 is rowShiftedExpGeneric on n > 0 elements.
+// rowShiftedExpAVX512 is the kernel rowShiftedExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowShiftedExpAVX2 is rowShiftedExpGeneric on n > 0 elements.
+// rowShiftedExpAVX2 is the kernel rowShiftedExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// partShiftedAVX512 is partShiftedGeneric on n > 0 elements.
+// partShiftedAVX512 is the kernel partShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
 
-// partShiftedAVX2 is partShiftedGeneric on n > 0 elements.
+// partShiftedAVX2 is the kernel partShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 
-// partShiftedExpAVX512 is partShiftedExpGeneric on n > 0 elements.
+// partShiftedExpAVX512 is the kernel partShiftedExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
 
-// partShiftedExpAVX2 is partShiftedExpGeneric on n > 0 elements.
+// partShiftedExpAVX2 is the kernel partShiftedExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partShiftedExpAVX2(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
 
-// narrowSumAVX512 is narrowSumGeneric on n > 0 elements.
+// narrowSumAVX512 is the kernel narrowSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
 
-// narrowSumAVX2 is narrowSumGeneric on n > 0 elements.
+// narrowSumAVX2 is the kernel narrowSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
 
-// narrowShiftedAVX512 is narrowShiftedGeneric on n > 0 elements.
+// narrowShiftedAVX512 is the kernel narrowShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// narrowShiftedAVX2 is narrowShiftedGeneric on n > 0 elements.
+// narrowShiftedAVX2 is the kernel narrowShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// narrowSoftmaxAVX512 is narrowSoftmaxGeneric on n > 0 elements.
+// narrowSoftmaxAVX512 is the kernel narrowSoftmax: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// narrowSoftmaxAVX2 is narrowSoftmaxGeneric on n > 0 elements.
+// narrowSoftmaxAVX2 is the kernel narrowSoftmax: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// narrowGradAVX512 is narrowGradGeneric on n > 0 elements.
+// narrowGradAVX512 is the kernel narrowGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// narrowGradAVX2 is narrowGradGeneric on n > 0 elements.
+// narrowGradAVX2 is the kernel narrowGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// rowLossAVX512 is rowLossGeneric on n > 0 elements.
+// rowLossAVX512 is the kernel rowLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowLossAVX512(losses *float32, sums *float32, n int, p *lossParams)
 
-// rowLossAVX2 is rowLossGeneric on n > 0 elements.
+// rowLossAVX2 is the kernel rowLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 
-// rowGradAVX512 is rowGradGeneric on n > 0 elements.
+// rowGradAVX512 is the kernel rowGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
-// rowGradAVX2 is rowGradGeneric on n > 0 elements.
+// rowGradAVX2 is the kernel rowGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
-// soleLossAVX512 is soleLossGeneric on n > 0 elements.
+// soleLossAVX512 is the kernel soleLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func soleLossAVX512(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
 
-// soleLossAVX2 is soleLossGeneric on n > 0 elements.
+// soleLossAVX2 is the kernel soleLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func soleLossAVX2(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
 
-// maxWordAVX512 is maxWordGeneric on n > 0 elements.
+// maxWordAVX512 is the kernel maxWord: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func maxWordAVX512(most *uint32, x *uint32, n int)
 
-// maxWordAVX2 is maxWordGeneric on n > 0 elements.
+// maxWordAVX2 is the kernel maxWord: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func maxWordAVX2(most *uint32, x *uint32, n int)
 
-// foldRowsAVX512 is foldRowsGeneric on n > 0 elements.
+// foldRowsAVX512 is the kernel foldRows: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
 
-// foldRowsAVX2 is foldRowsGeneric on n > 0 elements.
+// foldRowsAVX2 is the kernel foldRows: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
 
-// sumLossesAVX512 is sumLossesGeneric on n > 0 elements.
+// sumLossesAVX512 is the kernel sumLosses: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sumLossesAVX512(sum *float64, x *float32, n int)
 
-// sumLossesAVX2 is sumLossesGeneric on n > 0 elements.
+// sumLossesAVX2 is the kernel sumLosses: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sumLossesAVX2(sum *float64, x *float32, n int)
 
-// addBlocksAVX512 is addBlocksGeneric on n > 0 elements.
+// addBlocksAVX512 is the kernel addBlocks: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addBlocksAVX512(total *[16]float64, x *float32, n int)
 
-// addBlocksAVX2 is addBlocksGeneric on n > 0 elements.
+// addBlocksAVX2 is the kernel addBlocks: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addBlocksAVX2(total *[16]float64, x *float32, n int)
 
-// reciprocalsAVX512 is reciprocalsGeneric on n > 0 elements.
+// reciprocalsAVX512 is the kernel reciprocals: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func reciprocalsAVX512(sums *float32, n int)
 
-// reciprocalsAVX2 is reciprocalsGeneric on n > 0 elements.
+// reciprocalsAVX2 is the kernel reciprocals: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func reciprocalsAVX2(sums *float32, n int)
 
-// softmaxScaleAVX512 is softmaxScaleGeneric on n > 0 elements.
+// softmaxScaleAVX512 is the kernel softmaxScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 
-// softmaxScaleAVX2 is softmaxScaleGeneric on n > 0 elements.
+// softmaxScaleAVX2 is the kernel softmaxScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 
-// gradScaleAVX512 is gradScaleGeneric on n > 0 elements.
+// gradScaleAVX512 is the kernel gradScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 
-// gradScaleAVX2 is gradScaleGeneric on n > 0 elements.
+// gradScaleAVX2 is the kernel gradScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 
-// rowFirstAVX512 is rowFirstGeneric on n > 0 elements.
+// rowFirstAVX512 is the kernel rowFirst: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowFirstAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowFirstAVX2 is rowFirstGeneric on n > 0 elements.
+// rowFirstAVX2 is the kernel rowFirst: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowFirstAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// logSoftmaxRowsAVX512 is logSoftmaxRowsGeneric on n > 0 elements.
+// logSoftmaxRowsAVX512 is the kernel logSoftmaxRows: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
-// logSoftmaxRowsAVX2 is logSoftmaxRowsGeneric on n > 0 elements.
+// logSoftmaxRowsAVX2 is the kernel logSoftmaxRows: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
-// sigmoidGradScaledAVX512 is sigmoidGradScaledGeneric on n > 0 elements.
+// sigmoidGradScaledAVX512 is the kernel sigmoidGradScaled: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidGradScaledAVX512(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
 
-// sigmoidGradScaledAVX2 is sigmoidGradScaledGeneric on n > 0 elements.
+// sigmoidGradScaledAVX2 is the kernel sigmoidGradScaled: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidGradScaledAVX2(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
 
-// weighAVX512 is weighGeneric on n > 0 elements.
+// weighAVX512 is the kernel weigh: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func weighAVX512(losses *float32, scales *float32, n int)
 
-// weighAVX2 is weighGeneric on n > 0 elements.
+// weighAVX2 is the kernel weigh: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func weighAVX2(losses *float32, scales *float32, n int)
 
-// rowSmoothAVX512 is rowSmoothGeneric on n > 0 elements.
+// rowSmoothAVX512 is the kernel rowSmooth: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowSmoothAVX512(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
 
-// rowSmoothAVX2 is rowSmoothGeneric on n > 0 elements.
+// rowSmoothAVX2 is the kernel rowSmooth: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowSmoothAVX2(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
 
-// smoothSpreadAVX512 is smoothSpreadGeneric on n > 0 elements.
+// smoothSpreadAVX512 is the kernel smoothSpread: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func smoothSpreadAVX512(grad *float32, terms *float32, logits *float32, n int, even *float32)
 
-// smoothSpreadAVX2 is smoothSpreadGeneric on n > 0 elements.
+// smoothSpreadAVX2 is the kernel smoothSpread: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func smoothSpreadAVX2(grad *float32, terms *float32, logits *float32, n int, even *float32)
 
-// addLogsAVX512 is addLogsGeneric on n > 0 elements.
+// addLogsAVX512 is the kernel addLogs: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addLogsAVX512(total *[32]float64, logits *float32, logs *float32, n int)
 
-// addLogsAVX2 is addLogsGeneric on n > 0 elements.
+// addLogsAVX2 is the kernel addLogs: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addLogsAVX2(total *[32]float64, logits *float32, logs *float32, n int)
 
-// softTermsAVX512 is softTermsGeneric on n > 0 elements.
+// softTermsAVX512 is the kernel softTerms: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softTermsAVX512(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
 
-// softTermsAVX2 is softTermsGeneric on n > 0 elements.
+// softTermsAVX2 is the kernel softTerms: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softTermsAVX2(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
 
-// addTermsAVX512 is addTermsGeneric on n > 0 elements.
+// addTermsAVX512 is the kernel addTerms: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addTermsAVX512(total *[16]float64, x *float32, n int)
 
-// addTermsAVX2 is addTermsGeneric on n > 0 elements.
+// addTermsAVX2 is the kernel addTerms: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addTermsAVX2(total *[16]float64, x *float32, n int)
 
-// softGradAVX512 is softGradGeneric on n > 0 elements.
+// softGradAVX512 is the kernel softGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softGradAVX512(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
 
-// softGradAVX2 is softGradGeneric on n > 0 elements.
+// softGradAVX2 is the kernel softGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softGradAVX2(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
 
-// planeSumAVX512 is planeSumGeneric on n > 0 elements.
+// planeSumAVX512 is the kernel planeSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
 
-// planeSumAVX2 is planeSumGeneric on n > 0 elements.
+// planeSumAVX2 is the kernel planeSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
 
-// planeShiftedAVX512 is planeShiftedGeneric on n > 0 elements.
+// planeShiftedAVX512 is the kernel planeShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
 
-// planeShiftedAVX2 is planeShiftedGeneric on n > 0 elements.
+// planeShiftedAVX2 is the kernel planeShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
 
-// planeSoftmaxAVX512 is planeSoftmaxGeneric on n > 0 elements.
+// planeSoftmaxAVX512 is the kernel planeSoftmax: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
 
-// planeSoftmaxAVX2 is planeSoftmaxGeneric on n > 0 elements.
+// planeSoftmaxAVX2 is the kernel planeSoftmax: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
 
-// planeGradAVX512 is planeGradGeneric on n > 0 elements.
+// planeGradAVX512 is the kernel planeGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
 
-// planeGradAVX2 is planeGradGeneric on n > 0 elements.
+// planeGradAVX2 is the kernel planeGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
 
-// widenBFloat16AVX512 is widenBFloat16Generic on n > 0 elements.
+// widenBFloat16AVX512 is the kernel widenBFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func widenBFloat16AVX512(dst *float32, src *uint16, n int)
 
-// widenBFloat16AVX2 is widenBFloat16Generic on n > 0 elements.
+// widenBFloat16AVX2 is the kernel widenBFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func widenBFloat16AVX2(dst *float32, src *uint16, n int)
 
-// widenFloat16AVX512 is widenFloat16Generic on n > 0 elements.
+// widenFloat16AVX512 is the kernel widenFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func widenFloat16AVX512(dst *float32, src *uint16, n int)
 
-// widenFloat16AVX2 is widenFloat16Generic on n > 0 elements.
+// widenFloat16AVX2 is the kernel widenFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func widenFloat16AVX2(dst *float32, src *uint16, n int)
 
-// narrowBFloat16AVX512 is narrowBFloat16Generic on n > 0 elements.
+// narrowBFloat16AVX512 is the kernel narrowBFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowBFloat16AVX512(dst *uint16, src *float32, n int)
 
-// narrowBFloat16AVX2 is narrowBFloat16Generic on n > 0 elements.
+// narrowBFloat16AVX2 is the kernel narrowBFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowBFloat16AVX2(dst *uint16, src *float32, n int)
 
-// narrowFloat16AVX512 is narrowFloat16Generic on n > 0 elements.
+// narrowFloat16AVX512 is the kernel narrowFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowFloat16AVX512(dst *uint16, src *float32, n int)
 
-// narrowFloat16AVX2 is narrowFloat16Generic on n > 0 elements.
+// narrowFloat16AVX2 is the kernel narrowFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowFloat16AVX2(dst *uint16, src *float32, n int)

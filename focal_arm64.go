@@ -4,247 +4,247 @@
 
 package focal
 
-// expNEON is expGeneric on n > 0 elements.
+// expNEON is the kernel exp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func expNEON(dst *float32, x *float32, n int)
 
-// logNEON is logGeneric on n > 0 elements.
+// logNEON is the kernel log: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func logNEON(dst *float32, x *float32, n int)
 
-// sigmoidNEON is sigmoidGeneric on n > 0 elements.
+// sigmoidNEON is the kernel sigmoid: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidNEON(dst *float32, x *float32, n int)
 
-// powNEON is powGeneric on n > 0 elements.
+// powNEON is the kernel pow: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func powNEON(dst *float32, x *float32, n int, p *powParams)
 
-// sigmoidLossNEON is sigmoidLossGeneric on n > 0 elements.
+// sigmoidLossNEON is the kernel sigmoidLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidLossNEON(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 
-// sigmoidGradNEON is sigmoidGradGeneric on n > 0 elements.
+// sigmoidGradNEON is the kernel sigmoidGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
-// backgroundLossNEON is backgroundLossGeneric on n > 0 elements.
+// backgroundLossNEON is the kernel backgroundLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func backgroundLossNEON(losses *float32, logits *float32, n int, p *lossParams)
 
-// backgroundGradNEON is backgroundGradGeneric on n > 0 elements.
+// backgroundGradNEON is the kernel backgroundGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func backgroundGradNEON(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
 
-// rowSumNEON is rowSumGeneric on n > 0 elements.
+// rowSumNEON is the kernel rowSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// rowExpNEON is rowExpGeneric on n > 0 elements.
+// rowExpNEON is the kernel rowExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// partSumNEON is partSumGeneric on n > 0 elements.
+// partSumNEON is the kernel partSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partSumNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
 
-// partExpNEON is partExpGeneric on n > 0 elements.
+// partExpNEON is the kernel partExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partExpNEON(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
 
-// rowMostNEON is rowMostGeneric on n > 0 elements.
+// rowMostNEON is the kernel rowMost: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowMostNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowShiftedNEON is rowShiftedGeneric on n > 0 elements.
+// rowShiftedNEON is the kernel rowShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// rowShiftedExpNEON is rowShiftedExpGeneric on n > 0 elements.
+// rowShiftedExpNEON is the kernel rowShiftedExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowShiftedExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// partShiftedNEON is partShiftedGeneric on n > 0 elements.
+// partShiftedNEON is the kernel partShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
 
-// partShiftedExpNEON is partShiftedExpGeneric on n > 0 elements.
+// partShiftedExpNEON is the kernel partShiftedExp: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func partShiftedExpNEON(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
 
-// narrowSumNEON is narrowSumGeneric on n > 0 elements.
+// narrowSumNEON is the kernel narrowSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
 
-// narrowShiftedNEON is narrowShiftedGeneric on n > 0 elements.
+// narrowShiftedNEON is the kernel narrowShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// narrowSoftmaxNEON is narrowSoftmaxGeneric on n > 0 elements.
+// narrowSoftmaxNEON is the kernel narrowSoftmax: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// narrowGradNEON is narrowGradGeneric on n > 0 elements.
+// narrowGradNEON is the kernel narrowGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
-// rowLossNEON is rowLossGeneric on n > 0 elements.
+// rowLossNEON is the kernel rowLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 
-// rowGradNEON is rowGradGeneric on n > 0 elements.
+// rowGradNEON is the kernel rowGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
-// soleLossNEON is soleLossGeneric on n > 0 elements.
+// soleLossNEON is the kernel soleLoss: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func soleLossNEON(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
 
-// maxWordNEON is maxWordGeneric on n > 0 elements.
+// maxWordNEON is the kernel maxWord: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func maxWordNEON(most *uint32, x *uint32, n int)
 
-// foldRowsNEON is foldRowsGeneric on n > 0 elements.
+// foldRowsNEON is the kernel foldRows: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func foldRowsNEON(losses *float32, terms *float32, rows int, classes int)
 
-// sumLossesNEON is sumLossesGeneric on n > 0 elements.
+// sumLossesNEON is the kernel sumLosses: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sumLossesNEON(sum *float64, x *float32, n int)
 
-// addBlocksNEON is addBlocksGeneric on n > 0 elements.
+// addBlocksNEON is the kernel addBlocks: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addBlocksNEON(total *[16]float64, x *float32, n int)
 
-// reciprocalsNEON is reciprocalsGeneric on n > 0 elements.
+// reciprocalsNEON is the kernel reciprocals: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func reciprocalsNEON(sums *float32, n int)
 
-// softmaxScaleNEON is softmaxScaleGeneric on n > 0 elements.
+// softmaxScaleNEON is the kernel softmaxScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
 
-// gradScaleNEON is gradScaleGeneric on n > 0 elements.
+// gradScaleNEON is the kernel gradScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
 
-// rowFirstNEON is rowFirstGeneric on n > 0 elements.
+// rowFirstNEON is the kernel rowFirst: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowFirstNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
-// logSoftmaxRowsNEON is logSoftmaxRowsGeneric on n > 0 elements.
+// logSoftmaxRowsNEON is the kernel logSoftmaxRows: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func logSoftmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
-// sigmoidGradScaledNEON is sigmoidGradScaledGeneric on n > 0 elements.
+// sigmoidGradScaledNEON is the kernel sigmoidGradScaled: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func sigmoidGradScaledNEON(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
 
-// weighNEON is weighGeneric on n > 0 elements.
+// weighNEON is the kernel weigh: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func weighNEON(losses *float32, scales *float32, n int)
 
-// rowSmoothNEON is rowSmoothGeneric on n > 0 elements.
+// rowSmoothNEON is the kernel rowSmooth: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func rowSmoothNEON(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
 
-// smoothSpreadNEON is smoothSpreadGeneric on n > 0 elements.
+// smoothSpreadNEON is the kernel smoothSpread: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func smoothSpreadNEON(grad *float32, terms *float32, logits *float32, n int, even *float32)
 
-// addLogsNEON is addLogsGeneric on n > 0 elements.
+// addLogsNEON is the kernel addLogs: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addLogsNEON(total *[32]float64, logits *float32, logs *float32, n int)
 
-// softTermsNEON is softTermsGeneric on n > 0 elements.
+// softTermsNEON is the kernel softTerms: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softTermsNEON(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
 
-// addTermsNEON is addTermsGeneric on n > 0 elements.
+// addTermsNEON is the kernel addTerms: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func addTermsNEON(total *[16]float64, x *float32, n int)
 
-// softGradNEON is softGradGeneric on n > 0 elements.
+// softGradNEON is the kernel softGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func softGradNEON(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
 
-// planeSumNEON is planeSumGeneric on n > 0 elements.
+// planeSumNEON is the kernel planeSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
 
-// planeShiftedNEON is planeShiftedGeneric on n > 0 elements.
+// planeShiftedNEON is the kernel planeShifted: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
 
-// planeSoftmaxNEON is planeSoftmaxGeneric on n > 0 elements.
+// planeSoftmaxNEON is the kernel planeSoftmax: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
 
-// planeGradNEON is planeGradGeneric on n > 0 elements.
+// planeGradNEON is the kernel planeGrad: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func planeGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
 
-// widenBFloat16NEON is widenBFloat16Generic on n > 0 elements.
+// widenBFloat16NEON is the kernel widenBFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func widenBFloat16NEON(dst *float32, src *uint16, n int)
 
-// widenFloat16NEON is widenFloat16Generic on n > 0 elements.
+// widenFloat16NEON is the kernel widenFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func widenFloat16NEON(dst *float32, src *uint16, n int)
 
-// narrowBFloat16NEON is narrowBFloat16Generic on n > 0 elements.
+// narrowBFloat16NEON is the kernel narrowBFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowBFloat16NEON(dst *uint16, src *float32, n int)
 
-// narrowFloat16NEON is narrowFloat16Generic on n > 0 elements.
+// narrowFloat16NEON is the kernel narrowFloat16: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
 func narrowFloat16NEON(dst *uint16, src *float32, n int)

@@ -20,7 +20,7 @@ import (
 
 // A kernel is a line of THE LIST: what is emitted, declared and tested.
 type kernel struct {
-	name string // of the specification, without "Generic"
+	name string
 	args string // of the assembly
 	body func(machine)
 }
@@ -283,7 +283,7 @@ func (a architecture) assemble(pkg string, kernels []kernel) (assembly, stubs []
 		for _, v := range a.variants {
 			m := v.target(p)
 			fn := m.kernel(k.name+v.suffix, "func("+k.args+")", func() { k.body(m) })
-			fn.Doc = []string{fn.Name + " is " + k.name + "Generic on n > 0 elements."}
+			fn.Doc = []string{fn.Name + " is the kernel " + k.name + ": asmgen has its body, kernels.go its callers."}
 			fn.AddPragma("noescape")
 			file.AddSection(fn)
 		}
