@@ -148,10 +148,10 @@ func testSigmoidIdentity(t *testing.T, withGrad, background bool) {
 	}
 }
 
-// makeUnusual gives one of ten rows a NaN or an infinite logit, or a largest one right at a border: of the plain rows, or of those
-// whose logits are shifted.
+// makeUnusual gives one of four rows a NaN or an infinite logit, or a largest one right at a border: of the plain rows, or of those
+// whose logits are shifted; or a single one that makes the row not plain.
 func makeUnusual(r *rng, z []float32) {
-	switch r.below(20) {
+	switch r.below(12) {
 	case 0:
 		z[r.below(len(z))] = []float32{nan32, inf32, -inf32, math.Float32frombits(0xffc00001)}[r.below(4)]
 	case 1:
@@ -161,6 +161,8 @@ func makeUnusual(r *rng, z []float32) {
 			z[j] = most - float32(r.below(8))
 		}
 		z[r.below(len(z))] = most
+	case 2:
+		z[r.below(len(z))] = []float32{plainMax + 1, -plainMax - 1}[r.below(2)]
 	}
 }
 
