@@ -162,7 +162,7 @@ func makeUnusual(r *rng, z []float32) {
 		}
 		z[r.below(len(z))] = most
 	case 2:
-		z[r.below(len(z))] = []float32{plainMax + 1, -plainMax - 1}[r.below(2)]
+		z[r.below(len(z))] = []float32{plainMax + 1, -plainMax - 1, 200, -200}[r.below(4)] // e^41 hardly shows in a loss
 	}
 }
 
