@@ -20,7 +20,7 @@ func init() {
 	for _, name := range []string{
 		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
-		"rowFirst", "logSoftmaxRows", "soleLoss",
+		"rowFirst", "logSoftmaxRows", "soleLoss", "logSums",
 	} {
 		identity[name] = softmax
 	}
