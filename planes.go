@@ -304,7 +304,7 @@ const planePixels = rowsAtOnce
 type planePass struct {
 	classes, inner int
 	e              []float32
-	step           int // the distance in bytes between the columns of two groups
+	step           int                        // the distance in bytes between the columns of two groups
 	lanes          [2 * lanes * lanes]float32 // of columns, each as two vectors of float64
 	sums           rowSums
 }
