@@ -294,6 +294,16 @@ func reciprocalsAVX512(sums *float32, n int)
 //go:noescape
 func reciprocalsAVX2(sums *float32, n int)
 
+// logSumsAVX512 is the kernel logSums: asmgen has its body, kernels.go its callers.
+//
+//go:noescape
+func logSumsAVX512(dst *float32, sums *float32, n int)
+
+// logSumsAVX2 is the kernel logSums: asmgen has its body, kernels.go its callers.
+//
+//go:noescape
+func logSumsAVX2(dst *float32, sums *float32, n int)
+
 // softmaxScaleAVX512 is the kernel softmaxScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
@@ -752,6 +762,15 @@ func reciprocalsAsm(sums *float32, n int) {
 		reciprocalsAVX512(sums, n)
 	default:
 		reciprocalsAVX2(sums, n)
+	}
+}
+
+func logSumsAsm(dst, sums *float32, n int) {
+	switch active {
+	case avx512:
+		logSumsAVX512(dst, sums, n)
+	default:
+		logSumsAVX2(dst, sums, n)
 	}
 }
 

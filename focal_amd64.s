@@ -388,19 +388,23 @@ DATA consts<>+3040(SB)/8, $0x1f8000001f800000
 DATA consts<>+3048(SB)/8, $0x1f8000001f800000
 DATA consts<>+3056(SB)/8, $0x1f8000001f800000
 DATA consts<>+3064(SB)/8, $0x1f8000001f800000
-DATA consts<>+3072(SB)/8, $0x0000001000000010
-DATA consts<>+3080(SB)/8, $0x0000001000000010
-DATA consts<>+3088(SB)/8, $0x0000001000000010
-DATA consts<>+3096(SB)/8, $0x0000001000000010
-DATA consts<>+3104(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+3112(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+3120(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+3128(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+3136(SB)/8, $0x00007fff00007fff
-DATA consts<>+3144(SB)/8, $0x00007fff00007fff
-DATA consts<>+3152(SB)/8, $0x00007fff00007fff
-DATA consts<>+3160(SB)/8, $0x00007fff00007fff
-GLOBL consts<>(SB), RODATA|NOPTR, $3168
+DATA consts<>+3072(SB)/8, $0x0000004000000040
+DATA consts<>+3080(SB)/8, $0x0000004000000040
+DATA consts<>+3088(SB)/8, $0x0000004000000040
+DATA consts<>+3096(SB)/8, $0x0000004000000040
+DATA consts<>+3104(SB)/8, $0x0000001000000010
+DATA consts<>+3112(SB)/8, $0x0000001000000010
+DATA consts<>+3120(SB)/8, $0x0000001000000010
+DATA consts<>+3128(SB)/8, $0x0000001000000010
+DATA consts<>+3136(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3144(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3152(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3160(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3168(SB)/8, $0x00007fff00007fff
+DATA consts<>+3176(SB)/8, $0x00007fff00007fff
+DATA consts<>+3184(SB)/8, $0x00007fff00007fff
+DATA consts<>+3192(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $3200
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -48394,6 +48398,477 @@ done:
 	VZEROUPPER
 	RET
 
+// func logSumsAVX512(dst *float32, sums *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·logSumsAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+3072(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+3040(SB), Z3
+	VBROADCASTSS consts<>+1024(SB), Z4
+	VBROADCASTSS consts<>+640(SB), Z5
+	VMOVUPS      log_r<>+0(SB), Z6
+	VBROADCASTSS consts<>+672(SB), Z7
+	VMOVUPS      log_th<>+0(SB), Z8
+	VMOVUPS      log_tl<>+0(SB), Z9
+	VBROADCASTSS consts<>+736(SB), Z10
+	VBROADCASTSS consts<>+768(SB), Z11
+	VBROADCASTSS consts<>+704(SB), Z12
+	VBROADCASTSS consts<>+800(SB), Z13
+	VBROADCASTSS consts<>+832(SB), Z14
+	VBROADCASTSS consts<>+1056(SB), Z15
+	VBROADCASTSS consts<>+1088(SB), Z16
+	VBROADCASTSS consts<>+192(SB), Z17
+	VBROADCASTSS consts<>+160(SB), Z18
+	VBROADCASTSS consts<>+32(SB), Z19
+	VBROADCASTSS consts<>+928(SB), Z20
+	VBROADCASTSS consts<>+608(SB), Z21
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	CMPQ         AX, $+32
+	JLT          rest
+
+block:
+	VMOVUPS (DX), Z22
+	VMOVUPS 256(DX), Z23
+	VPXORD  Z24, Z24, Z24
+	VPCMPD  $0x06, 640(DX), Z24, K1
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	VMULPS    Z3, Z22, Z24
+	VBLENDMPS Z22, Z24, K1, Z24
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD Z4, Z24, Z25
+	VPANDD Z5, Z25, Z26
+	VPSRLD $0x15, Z25, Z25
+	VPSUBD Z26, Z24, Z24
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z6, Z25, Z27
+	VFMADD213PS Z7, Z27, Z24
+	VCVTDQ2PS   Z26, Z26
+	VPERMPS     Z8, Z25, Z27
+	VPERMPS     Z9, Z25, Z25
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z24, Z24, Z28
+	VMOVAPS     Z11, Z29
+	VFMADD231PS Z10, Z24, Z29
+	VFMADD231PS Z12, Z28, Z29
+	VMOVAPS     Z14, Z30
+	VFMADD231PS Z13, Z24, Z30
+	VFMADD231PS Z29, Z28, Z30
+	VFMADD231PS Z15, Z26, Z25
+	VFMADD231PS Z30, Z28, Z25
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z16, Z26, Z27
+	VADDPS      Z24, Z27, Z26
+	VSUBPS      Z26, Z27, Z27
+	VADDPS      Z24, Z27, Z24
+	VADDPS      Z24, Z25, Z24
+	VADDPS      Z24, Z26, Z24
+	VPADDD      128(DX), Z0, Z25
+	VCVTDQ2PS   Z25, Z25
+	VMOVAPS     Z24, Z26
+	VFMADD231PS Z17, Z25, Z26
+	VFMADD231PS Z18, Z25, Z26
+	VPANDD      Z19, Z23, Z25
+	VCMPPS      $0x11, Z25, Z1, K2
+	VCMPPS      $0x11, Z20, Z25, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z23, K2, Z23
+	VADDPS      Z26, Z23, Z23
+	VBLENDMPS   Z24, Z23, K1, Z23
+	VCMPPS      $0x03, Z22, Z22, K1
+	VBLENDMPS   Z21, Z23, K1, Z22
+	VMOVUPS     Z22, (CX)
+	VMOVUPS     64(DX), Z22
+	VMOVUPS     320(DX), Z23
+	VPXORD      Z24, Z24, Z24
+	VPCMPD      $0x06, 704(DX), Z24, K1
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	VMULPS    Z3, Z22, Z24
+	VBLENDMPS Z22, Z24, K1, Z24
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD Z4, Z24, Z25
+	VPANDD Z5, Z25, Z26
+	VPSRLD $0x15, Z25, Z25
+	VPSUBD Z26, Z24, Z24
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z6, Z25, Z27
+	VFMADD213PS Z7, Z27, Z24
+	VCVTDQ2PS   Z26, Z26
+	VPERMPS     Z8, Z25, Z27
+	VPERMPS     Z9, Z25, Z25
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z24, Z24, Z28
+	VMOVAPS     Z11, Z29
+	VFMADD231PS Z10, Z24, Z29
+	VFMADD231PS Z12, Z28, Z29
+	VMOVAPS     Z14, Z30
+	VFMADD231PS Z13, Z24, Z30
+	VFMADD231PS Z29, Z28, Z30
+	VFMADD231PS Z15, Z26, Z25
+	VFMADD231PS Z30, Z28, Z25
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z16, Z26, Z27
+	VADDPS      Z24, Z27, Z26
+	VSUBPS      Z26, Z27, Z27
+	VADDPS      Z24, Z27, Z24
+	VADDPS      Z24, Z25, Z24
+	VADDPS      Z24, Z26, Z24
+	VPADDD      192(DX), Z0, Z25
+	VCVTDQ2PS   Z25, Z25
+	VMOVAPS     Z24, Z26
+	VFMADD231PS Z17, Z25, Z26
+	VFMADD231PS Z18, Z25, Z26
+	VPANDD      Z19, Z23, Z25
+	VCMPPS      $0x11, Z25, Z1, K2
+	VCMPPS      $0x11, Z20, Z25, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z23, K2, Z23
+	VADDPS      Z26, Z23, Z23
+	VBLENDMPS   Z24, Z23, K1, Z23
+	VCMPPS      $0x03, Z22, Z22, K1
+	VBLENDMPS   Z21, Z23, K1, Z22
+	VMOVUPS     Z22, 64(CX)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z2, Z22
+	VMOVUPS (DX), K1, Z22
+	VPXORD  Z23, Z23, Z23
+	VMOVUPS 128(DX), K1, Z23
+	VPXORD  Z24, Z24, Z24
+	VMOVUPS 256(DX), K1, Z24
+	VPXORD  Z25, Z25, Z25
+	VMOVUPS 640(DX), K1, Z25
+	VPXORD  Z26, Z26, Z26
+	VPCMPD  $0x06, Z25, Z26, K2
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	VMULPS    Z3, Z22, Z25
+	VBLENDMPS Z22, Z25, K2, Z25
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD Z4, Z25, Z26
+	VPANDD Z5, Z26, Z27
+	VPSRLD $0x15, Z26, Z26
+	VPSUBD Z27, Z25, Z25
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z6, Z26, Z28
+	VFMADD213PS Z7, Z28, Z25
+	VCVTDQ2PS   Z27, Z27
+	VPERMPS     Z8, Z26, Z28
+	VPERMPS     Z9, Z26, Z26
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z25, Z25, Z29
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z25, Z30
+	VFMADD231PS Z12, Z29, Z30
+	VMOVAPS     Z14, Z31
+	VFMADD231PS Z13, Z25, Z31
+	VFMADD231PS Z30, Z29, Z31
+	VFMADD231PS Z15, Z27, Z26
+	VFMADD231PS Z31, Z29, Z26
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z16, Z27, Z28
+	VADDPS      Z25, Z28, Z27
+	VSUBPS      Z27, Z28, Z28
+	VADDPS      Z25, Z28, Z25
+	VADDPS      Z25, Z26, Z25
+	VADDPS      Z25, Z27, Z25
+	VPADDD      Z0, Z23, Z23
+	VCVTDQ2PS   Z23, Z23
+	VMOVAPS     Z25, Z26
+	VFMADD231PS Z17, Z23, Z26
+	VFMADD231PS Z18, Z23, Z26
+	VPANDD      Z19, Z24, Z23
+	VCMPPS      $0x11, Z23, Z1, K3
+	VCMPPS      $0x11, Z20, Z23, K4
+	KANDW       K3, K4, K3
+	VMOVAPS.Z   Z24, K3, Z23
+	VADDPS      Z26, Z23, Z23
+	VBLENDMPS   Z25, Z23, K2, Z23
+	VCMPPS      $0x03, Z22, Z22, K2
+	VBLENDMPS   Z21, Z23, K2, Z22
+	VMOVUPS     Z22, K1, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func logSumsAVX2(dst *float32, sums *float32, n int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·logSumsAVX2(SB), NOSPLIT, $0-24
+	VMOVUPS log_r<>+0(SB), Y0
+	VMOVUPS log_th<>+0(SB), Y1
+	VMOVUPS log_tl<>+0(SB), Y2
+	VMOVUPS consts<>+3072(SB), Y3
+	VMOVUPS consts<>+2272(SB), Y4
+	MOVQ    n+16(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    sums+8(FP), DX
+	CMPQ    AX, $+16
+	JLT     rest
+
+block:
+	VMOVUPS  (DX), Y5
+	VMOVUPS  256(DX), Y6
+	VPXOR    Y7, Y7, Y7
+	VPCMPGTD 640(DX), Y7, Y7
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	VMULPS    consts<>+3040(SB), Y5, Y8
+	VBLENDVPS Y7, Y5, Y8, Y8
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y8, Y9
+	VPAND  consts<>+640(SB), Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y9, Y0, Y11
+	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y8, Y8, Y12
+	VMOVUPS     consts<>+736(SB), Y13
+	VFMADD213PS consts<>+768(SB), Y8, Y13
+	VFMADD231PS consts<>+704(SB), Y12, Y13
+	VMOVUPS     consts<>+800(SB), Y14
+	VFMADD213PS consts<>+832(SB), Y8, Y14
+	VFMADD231PS Y13, Y12, Y14
+	VFMADD231PS consts<>+1056(SB), Y10, Y9
+	VFMADD231PS Y14, Y12, Y9
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
+	VPADDD      128(DX), Y3, Y9
+	VCVTDQ2PS   Y9, Y9
+	VMOVAPS     Y8, Y10
+	VFMADD231PS consts<>+192(SB), Y9, Y10
+	VFMADD231PS consts<>+160(SB), Y9, Y10
+	VPAND       consts<>+32(SB), Y6, Y9
+	VCMPPS      $0x11, Y9, Y4, Y11
+	VCMPPS      $0x11, consts<>+928(SB), Y9, Y9
+	VPAND       Y11, Y9, Y9
+	VPAND       Y6, Y9, Y6
+	VADDPS      Y10, Y6, Y6
+	VBLENDVPS   Y7, Y8, Y6, Y6
+	VCMPPS      $0x03, Y5, Y5, Y5
+	VBLENDVPS   Y5, consts<>+608(SB), Y6, Y5
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     32(DX), Y5
+	VMOVUPS     288(DX), Y6
+	VPXOR       Y7, Y7, Y7
+	VPCMPGTD    672(DX), Y7, Y7
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	VMULPS    consts<>+3040(SB), Y5, Y8
+	VBLENDVPS Y7, Y5, Y8, Y8
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y8, Y9
+	VPAND  consts<>+640(SB), Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y9, Y0, Y11
+	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y8, Y8, Y12
+	VMOVUPS     consts<>+736(SB), Y13
+	VFMADD213PS consts<>+768(SB), Y8, Y13
+	VFMADD231PS consts<>+704(SB), Y12, Y13
+	VMOVUPS     consts<>+800(SB), Y14
+	VFMADD213PS consts<>+832(SB), Y8, Y14
+	VFMADD231PS Y13, Y12, Y14
+	VFMADD231PS consts<>+1056(SB), Y10, Y9
+	VFMADD231PS Y14, Y12, Y9
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
+	VPADDD      160(DX), Y3, Y9
+	VCVTDQ2PS   Y9, Y9
+	VMOVAPS     Y8, Y10
+	VFMADD231PS consts<>+192(SB), Y9, Y10
+	VFMADD231PS consts<>+160(SB), Y9, Y10
+	VPAND       consts<>+32(SB), Y6, Y9
+	VCMPPS      $0x11, Y9, Y4, Y11
+	VCMPPS      $0x11, consts<>+928(SB), Y9, Y9
+	VPAND       Y11, Y9, Y9
+	VPAND       Y6, Y9, Y6
+	VADDPS      Y10, Y6, Y6
+	VBLENDVPS   Y7, Y8, Y6, Y6
+	VCMPPS      $0x03, Y5, Y5, Y5
+	VBLENDVPS   Y5, consts<>+608(SB), Y6, Y5
+	VMOVUPS     Y5, 32(CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y5
+	VMASKMOVPS (DX), Y5, Y6
+	VMOVUPS    consts<>+384(SB), Y7
+	VBLENDVPS  Y5, Y6, Y7, Y6
+	VMASKMOVPS 128(DX), Y5, Y7
+	VPXOR      Y8, Y8, Y8
+	VBLENDVPS  Y5, Y7, Y8, Y7
+	VMASKMOVPS 256(DX), Y5, Y8
+	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y5, Y8, Y9, Y8
+	VMASKMOVPS 640(DX), Y5, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y5, Y9, Y10, Y5
+	VPXOR      Y9, Y9, Y9
+	VPCMPGTD   Y5, Y9, Y5
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	VMULPS    consts<>+3040(SB), Y6, Y9
+	VBLENDVPS Y5, Y6, Y9, Y9
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y9, Y10
+	VPAND  consts<>+640(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS consts<>+672(SB), Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y9, Y9, Y13
+	VMOVUPS     consts<>+736(SB), Y14
+	VFMADD213PS consts<>+768(SB), Y9, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VPADDD      Y3, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMOVAPS     Y9, Y10
+	VFMADD231PS consts<>+192(SB), Y7, Y10
+	VFMADD231PS consts<>+160(SB), Y7, Y10
+	VPAND       consts<>+32(SB), Y8, Y7
+	VCMPPS      $0x11, Y7, Y4, Y11
+	VCMPPS      $0x11, consts<>+928(SB), Y7, Y7
+	VPAND       Y11, Y7, Y7
+	VPAND       Y8, Y7, Y7
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y5, Y9, Y7, Y5
+	VCMPPS      $0x03, Y6, Y6, Y6
+	VBLENDVPS   Y6, consts<>+608(SB), Y5, Y5
+	CMPQ        AX, $+8
+	JLT         partless1
+	VMOVUPS     Y5, (CX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         CX, BX
+	VMOVUPS      Y5, Y5
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X5, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y5, X5
+
+partfour1:
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X5, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X5, X5
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X5, (BX)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
@@ -49258,7 +49733,7 @@ TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+32(SB), Z0
 	VBROADCASTSS consts<>+640(SB), Z1
 	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+3072(SB), Z3
+	VBROADCASTSS consts<>+3104(SB), Z3
 
 row:
 	VMOVAPS Z1, Z13
@@ -49437,22 +49912,22 @@ all_round:
 	VCMPPS    $0x11, Y3, Y12, Y4
 	VBLENDVPS Y4, Y9, Y11, Y11
 	VBLENDVPS Y4, Y3, Y12, Y12
-	VPADDD    consts<>+3072(SB), Y9, Y9
+	VPADDD    consts<>+3104(SB), Y9, Y9
 	VMOVUPS   32(CX), Y3
 	VCMPPS    $0x11, Y3, Y14, Y4
 	VBLENDVPS Y4, Y10, Y13, Y13
 	VBLENDVPS Y4, Y3, Y14, Y14
-	VPADDD    consts<>+3072(SB), Y10, Y10
+	VPADDD    consts<>+3104(SB), Y10, Y10
 	VMOVUPS   64(CX), Y3
 	VCMPPS    $0x11, Y3, Y6, Y4
 	VBLENDVPS Y4, Y9, Y5, Y5
 	VBLENDVPS Y4, Y3, Y6, Y6
-	VPADDD    consts<>+3072(SB), Y9, Y9
+	VPADDD    consts<>+3104(SB), Y9, Y9
 	VMOVUPS   96(CX), Y3
 	VCMPPS    $0x11, Y3, Y8, Y4
 	VBLENDVPS Y4, Y10, Y7, Y7
 	VBLENDVPS Y4, Y3, Y8, Y8
-	VPADDD    consts<>+3072(SB), Y10, Y10
+	VPADDD    consts<>+3104(SB), Y10, Y10
 	ADDQ      $+128, CX
 	ADDQ      $-32, AX
 	CMPQ      AX, $+32
@@ -49467,12 +49942,12 @@ all_tile:
 	VCMPPS    $0x11, Y3, Y12, Y4
 	VBLENDVPS Y4, Y9, Y11, Y11
 	VBLENDVPS Y4, Y3, Y12, Y12
-	VPADDD    consts<>+3072(SB), Y9, Y9
+	VPADDD    consts<>+3104(SB), Y9, Y9
 	VMOVUPS   32(CX), Y3
 	VCMPPS    $0x11, Y3, Y14, Y4
 	VBLENDVPS Y4, Y10, Y13, Y13
 	VBLENDVPS Y4, Y3, Y14, Y14
-	VPADDD    consts<>+3072(SB), Y10, Y10
+	VPADDD    consts<>+3104(SB), Y10, Y10
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -54657,7 +55132,7 @@ TEXT ·softTermsAVX512(SB), NOSPLIT, $0-64
 	VBROADCASTSS consts<>+2528(SB), Z4
 	VBROADCASTSS consts<>+2560(SB), Z5
 	VBROADCASTSS consts<>+2592(SB), Z6
-	VBROADCASTSS consts<>+3104(SB), Z7
+	VBROADCASTSS consts<>+3136(SB), Z7
 	VBROADCASTSS consts<>+2176(SB), Z8
 	VBROADCASTSS consts<>+608(SB), Z9
 	MOVQ         n+48(FP), AX
@@ -55419,7 +55894,7 @@ block:
 	VFMADD213PS Y5, Y8, Y12
 	VFMADD213PS Y6, Y8, Y12
 	VFMADD213PS Y0, Y12, Y8
-	VCMPPS      $0x11, consts<>+3104(SB), Y11, Y12
+	VCMPPS      $0x11, consts<>+3136(SB), Y11, Y12
 	VMULPS      Y8, Y11, Y8
 	VSUBPS      Y7, Y0, Y13
 	VBLENDVPS   Y12, Y8, Y13, Y8
@@ -55798,7 +56273,7 @@ vector:
 	VFMADD213PS Y5, Y9, Y12
 	VFMADD213PS Y6, Y9, Y12
 	VFMADD213PS Y0, Y12, Y9
-	VCMPPS      $0x11, consts<>+3104(SB), Y10, Y12
+	VCMPPS      $0x11, consts<>+3136(SB), Y10, Y12
 	VMULPS      Y9, Y10, Y9
 	VSUBPS      Y8, Y0, Y13
 	VBLENDVPS   Y12, Y9, Y13, Y9
@@ -62959,7 +63434,7 @@ done:
 TEXT ·narrowBFloat16AVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+608(SB), Z0
 	VBROADCASTSS consts<>+1792(SB), Z1
-	VBROADCASTSS consts<>+3136(SB), Z2
+	VBROADCASTSS consts<>+3168(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -63003,7 +63478,7 @@ done:
 TEXT ·narrowBFloat16AVX2(SB), NOSPLIT, $0-24
 	VMOVUPS consts<>+608(SB), Y0
 	VMOVUPS consts<>+1792(SB), Y1
-	VMOVUPS consts<>+3136(SB), Y2
+	VMOVUPS consts<>+3168(SB), Y2
 	MOVQ    dst+0(FP), AX
 	MOVQ    src+8(FP), CX
 	MOVQ    n+16(FP), DX

@@ -149,6 +149,11 @@ func addBlocksNEON(total *[16]float64, x *float32, n int)
 //go:noescape
 func reciprocalsNEON(sums *float32, n int)
 
+// logSumsNEON is the kernel logSums: asmgen has its body, kernels.go its callers.
+//
+//go:noescape
+func logSumsNEON(dst *float32, sums *float32, n int)
+
 // softmaxScaleNEON is the kernel softmaxScale: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
@@ -363,6 +368,10 @@ func addBlocksAsm(total *[16]float64, x *float32, n int) {
 
 func reciprocalsAsm(sums *float32, n int) {
 	reciprocalsNEON(sums, n)
+}
+
+func logSumsAsm(dst, sums *float32, n int) {
+	logSumsNEON(dst, sums, n)
 }
 
 func softmaxScaleAsm(dst, sums *float32, rows, classes int) {

@@ -198,13 +198,15 @@ DATA consts<>+1520(SB)/8, $0x5f8000005f800000
 DATA consts<>+1528(SB)/8, $0x5f8000005f800000
 DATA consts<>+1536(SB)/8, $0x1f8000001f800000
 DATA consts<>+1544(SB)/8, $0x1f8000001f800000
-DATA consts<>+1552(SB)/8, $0x0000001000000010
-DATA consts<>+1560(SB)/8, $0x0000001000000010
-DATA consts<>+1568(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+1576(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+1584(SB)/8, $0x00007fff00007fff
-DATA consts<>+1592(SB)/8, $0x00007fff00007fff
-GLOBL consts<>(SB), RODATA|NOPTR, $1600
+DATA consts<>+1552(SB)/8, $0x0000004000000040
+DATA consts<>+1560(SB)/8, $0x0000004000000040
+DATA consts<>+1568(SB)/8, $0x0000001000000010
+DATA consts<>+1576(SB)/8, $0x0000001000000010
+DATA consts<>+1584(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+1592(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+1600(SB)/8, $0x00007fff00007fff
+DATA consts<>+1608(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $1616
 
 DATA tables<>+0(SB)/8, $0x0404040400000000
 DATA tables<>+8(SB)/8, $0x0c0c0c0c08080808
@@ -34209,6 +34211,340 @@ partdone3:
 done:
 	RET
 
+// func logSumsNEON(dst *float32, sums *float32, n int)
+TEXT ·logSumsNEON(SB), NOSPLIT, $0-24
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 1536(R0), F0
+	FMOVQ 416(R0), F1
+	FMOVQ 336(R0), F2
+	FMOVQ (R1), F3
+	FMOVQ 208(R0), F4
+	FMOVQ 64(R1), F5
+	FMOVQ 80(R1), F6
+	FMOVQ 96(R1), F7
+	MOVD  n+16(FP), R1
+	MOVD  dst+0(FP), R2
+	MOVD  sums+8(FP), R3
+	CMP   $8, R1
+	BLT   rest
+
+block:
+	FMOVQ (R3), F8
+	FMOVQ 128(R3), F9
+	FMOVQ 256(R3), F10
+	FMOVQ 640(R3), F11
+	FMOVQ 16(R3), F12
+	FMOVQ 144(R3), F13
+	FMOVQ 272(R3), F14
+	FMOVQ 656(R3), F15
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	WORD  $0x4eab360b // cmgt v11.4s, v16.4s, v11.4s
+	WORD  $0x4eaf3632 // cmgt v18.4s, v17.4s, v15.4s
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	WORD $0x6e20dd0f // fmul v15.4s, v8.4s, v0.4s
+	WORD $0x6e20dd93 // fmul v19.4s, v12.4s, v0.4s
+	VBIT V11.B16, V8.B16, V15.B16
+	VBIT V18.B16, V12.B16, V19.B16
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V15.S4, V16.S4
+	VSUB  V1.S4, V19.S4, V20.S4
+	VAND  V2.B16, V16.B16, V17.B16
+	VAND  V2.B16, V20.B16, V21.B16
+	VUSHR $21, V16.S4, V16.S4
+	VUSHR $21, V20.S4, V20.S4
+	VSUB  V17.S4, V15.S4, V15.S4
+	VSUB  V21.S4, V19.S4, V19.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V16.B16], V16.B16
+	VTBL  V3.B16, [V20.B16], V22.B16
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F23
+	VBIT  V4.B16, V16.B16, V20.B16
+	VBIT  V4.B16, V22.B16, V23.B16
+	VTBL  V20.B16, [V5.B16], V16.B16
+	VTBL  V23.B16, [V5.B16], V24.B16
+	FMOVQ 432(R0), F22
+	FMOVQ 432(R0), F25
+	VFMLA V16.S4, V15.S4, V22.S4
+	VFMLA V24.S4, V19.S4, V25.S4
+	WORD  $0x4e21da2f // scvtf v15.4s, v17.4s
+	WORD  $0x4e21dab1 // scvtf v17.4s, v21.4s
+	VTBL  V20.B16, [V6.B16], V16.B16
+	VTBL  V23.B16, [V6.B16], V19.B16
+	VTBL  V20.B16, [V7.B16], V20.B16
+	VTBL  V23.B16, [V7.B16], V29.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 480(R0), F24
+	FMOVQ 480(R0), F28
+	FMOVQ 464(R0), F23
+	FMOVQ 464(R0), F27
+	VFMLA V23.S4, V22.S4, V24.S4
+	VFMLA V27.S4, V25.S4, V28.S4
+	FMOVQ 448(R0), F23
+	FMOVQ 448(R0), F27
+	VFMLA V23.S4, V21.S4, V24.S4
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 512(R0), F27
+	FMOVQ 512(R0), F31
+	FMOVQ 496(R0), F23
+	FMOVQ 496(R0), F30
+	VFMLA V23.S4, V22.S4, V27.S4
+	VFMLA V30.S4, V25.S4, V31.S4
+	VFMLA V24.S4, V21.S4, V27.S4
+	VFMLA V28.S4, V26.S4, V31.S4
+	FMOVQ 528(R0), F23
+	FMOVQ 528(R0), F24
+	VFMLA V23.S4, V15.S4, V20.S4
+	VFMLA V24.S4, V17.S4, V29.S4
+	VFMLA V27.S4, V21.S4, V20.S4
+	VFMLA V31.S4, V26.S4, V29.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F21
+	FMOVQ 544(R0), F23
+	VFMLA V21.S4, V15.S4, V16.S4
+	VFMLA V23.S4, V17.S4, V19.S4
+	WORD  $0x4e36d60f // fadd v15.4s, v16.4s, v22.4s
+	WORD  $0x4e39d671 // fadd v17.4s, v19.4s, v25.4s
+	WORD  $0x4eafd610 // fsub v16.4s, v16.4s, v15.4s
+	WORD  $0x4eb1d673 // fsub v19.4s, v19.4s, v17.4s
+	WORD  $0x4e36d610 // fadd v16.4s, v16.4s, v22.4s
+	WORD  $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	WORD  $0x4e33d7b3 // fadd v19.4s, v29.4s, v19.4s
+	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	WORD  $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	FMOVQ 1552(R0), F16
+	FMOVQ 1552(R0), F19
+	VADD  V16.S4, V9.S4, V9.S4
+	VADD  V19.S4, V13.S4, V13.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD  $0x4e21d9b3 // scvtf v19.4s, v13.4s
+	VMOV  V15.B16, V16.B16
+	VMOV  V17.B16, V21.B16
+	FMOVQ 96(R0), F13
+	FMOVQ 96(R0), F20
+	VFMLA V13.S4, V9.S4, V16.S4
+	VFMLA V20.S4, V19.S4, V21.S4
+	FMOVQ 80(R0), F13
+	FMOVQ 80(R0), F20
+	VFMLA V13.S4, V9.S4, V16.S4
+	VFMLA V20.S4, V19.S4, V21.S4
+	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
+	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
+	FMOVQ 1152(R0), F13
+	FMOVQ 1152(R0), F20
+	WORD  $0x6eade52d // fcmgt v13.4s, v9.4s, v13.4s
+	WORD  $0x6eb4e676 // fcmgt v22.4s, v19.4s, v20.4s
+	FMOVQ 384(R0), F20
+	FMOVQ 384(R0), F23
+	WORD  $0x6ea9e689 // fcmgt v9.4s, v20.4s, v9.4s
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	VAND  V9.B16, V13.B16, V9.B16
+	VAND  V19.B16, V22.B16, V13.B16
+	VAND  V9.B16, V10.B16, V9.B16
+	VAND  V13.B16, V14.B16, V10.B16
+	WORD  $0x4e30d529 // fadd v9.4s, v9.4s, v16.4s
+	WORD  $0x4e35d54a // fadd v10.4s, v10.4s, v21.4s
+	VBIT  V11.B16, V15.B16, V9.B16
+	VBIT  V18.B16, V17.B16, V10.B16
+	WORD  $0x4e28e508 // fcmeq v8.4s, v8.4s, v8.4s
+	WORD  $0x4e2ce58c // fcmeq v12.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F11
+	FMOVQ 368(R0), F13
+	VBIT  V8.B16, V9.B16, V11.B16
+	VBIT  V12.B16, V10.B16, V13.B16
+	FMOVQ F11, (R2)
+	FMOVQ F13, 16(R2)
+	ADD   $32, R2, R2
+	ADD   $32, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   block
+
+rest:
+	CMP $1, R1
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F8
+	ADD   $0, R3, R5
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R3), F8
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R5), V8.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R5), V8.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R5), V8.S[0]
+
+partdone1:
+	VMOVI $0, V9.B16
+	ADD   $128, R3, R5
+	CMP   $4, R1
+	BLT   partless2
+	FMOVQ 128(R3), F9
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R5), V9.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R5), V9.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R1, partdone2
+	VLD1 (R5), V9.S[0]
+
+partdone2:
+	VMOVI $0, V10.B16
+	ADD   $256, R3, R5
+	CMP   $4, R1
+	BLT   partless3
+	FMOVQ 256(R3), F10
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R5), V10.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R5), V10.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R1, partdone3
+	VLD1 (R5), V10.S[0]
+
+partdone3:
+	VMOVI $0, V11.B16
+	ADD   $640, R3, R5
+	CMP   $4, R1
+	BLT   partless4
+	FMOVQ 640(R3), F11
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R5), V11.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R5), V11.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R1, partdone4
+	VLD1 (R5), V11.S[0]
+
+partdone4:
+	VMOVI $0, V12.B16
+	WORD  $0x4eab358b // cmgt v11.4s, v12.4s, v11.4s
+
+	// log S; S 2^-64 of a row that is not plain, and N + 64
+	WORD $0x6e20dd0c // fmul v12.4s, v8.4s, v0.4s
+	VBIT V11.B16, V8.B16, V12.B16
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V12.S4, V13.S4
+	VAND  V2.B16, V13.B16, V14.B16
+	VUSHR $21, V13.S4, V13.S4
+	VSUB  V14.S4, V12.S4, V12.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V13.B16], V13.B16
+	FMOVQ 192(R0), F15
+	VBIT  V4.B16, V13.B16, V15.B16
+	VTBL  V15.B16, [V5.B16], V13.B16
+	FMOVQ 432(R0), F16
+	VFMLA V13.S4, V12.S4, V16.S4
+	WORD  $0x4e21d9cc // scvtf v12.4s, v14.4s
+	VTBL  V15.B16, [V6.B16], V13.B16
+	VTBL  V15.B16, [V7.B16], V18.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	FMOVQ 480(R0), F17
+	FMOVQ 464(R0), F15
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 448(R0), F15
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 512(R0), F19
+	FMOVQ 496(R0), F15
+	VFMLA V15.S4, V16.S4, V19.S4
+	VFMLA V17.S4, V14.S4, V19.S4
+	FMOVQ 528(R0), F15
+	VFMLA V15.S4, V12.S4, V18.S4
+	VFMLA V19.S4, V14.S4, V18.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F14
+	VFMLA V14.S4, V12.S4, V13.S4
+	WORD  $0x4e30d5ac // fadd v12.4s, v13.4s, v16.4s
+	WORD  $0x4eacd5ad // fsub v13.4s, v13.4s, v12.4s
+	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
+	WORD  $0x4e2dd64d // fadd v13.4s, v18.4s, v13.4s
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	FMOVQ 1552(R0), F13
+	VADD  V13.S4, V9.S4, V9.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	VMOV  V12.B16, V14.B16
+	FMOVQ 96(R0), F13
+	VFMLA V13.S4, V9.S4, V14.S4
+	FMOVQ 80(R0), F13
+	VFMLA V13.S4, V9.S4, V14.S4
+	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
+	FMOVQ 1152(R0), F13
+	WORD  $0x6eade52d // fcmgt v13.4s, v9.4s, v13.4s
+	FMOVQ 384(R0), F15
+	WORD  $0x6ea9e5e9 // fcmgt v9.4s, v15.4s, v9.4s
+	VAND  V9.B16, V13.B16, V9.B16
+	VAND  V9.B16, V10.B16, V9.B16
+	WORD  $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	VBIT  V11.B16, V12.B16, V9.B16
+	WORD  $0x4e28e508 // fcmeq v8.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V9.B16, V10.B16
+	ADD   $0, R2, R5
+	CMP   $4, R1
+	BLT   partless5
+	FMOVQ F10, (R2)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R1, partone5
+	VST1.P V10.D[0], 8(R5)
+	TBZ    $0, R1, partdone5
+	VST1   V10.S[2], (R5)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R1, partdone5
+	VST1 V10.S[0], (R5)
+
+partdone5:
+	ADD $16, R2, R2
+	ADD $16, R3, R3
+	SUB $4, R1, R1
+	CMP $1, R1
+	BGE vector
+
+done:
+	RET
+
 // func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
 TEXT ·softmaxScaleNEON(SB), NOSPLIT, $0-32
 	MOVD $consts<>+0(SB), R2
@@ -34851,7 +35187,7 @@ mapped:
 TEXT ·rowFirstNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
-	FMOVQ 1552(R0), F0
+	FMOVQ 1568(R0), F0
 	FMOVQ 16(R0), F1
 
 row:
@@ -38368,7 +38704,7 @@ block:
 	VFMLA V11.S4, V16.S4, V17.S4
 	FMOVQ 224(R0), F11
 	VFMLA V17.S4, V16.S4, V11.S4
-	FMOVQ 1568(R0), F16
+	FMOVQ 1584(R0), F16
 	WORD  $0x6eaee610 // fcmgt v16.4s, v16.4s, v14.4s
 	WORD  $0x6e2bddd1 // fmul v17.4s, v14.4s, v11.4s
 	WORD  $0x4eafd58b // fsub v11.4s, v12.4s, v15.4s
@@ -38843,7 +39179,7 @@ partdone4:
 	VFMLA V11.S4, V16.S4, V17.S4
 	FMOVQ 224(R0), F11
 	VFMLA V17.S4, V16.S4, V11.S4
-	FMOVQ 1568(R0), F16
+	FMOVQ 1584(R0), F16
 	WORD  $0x6eaee610 // fcmgt v16.4s, v16.4s, v14.4s
 	WORD  $0x6e2bddd1 // fmul v17.4s, v14.4s, v11.4s
 	WORD  $0x4eafd58b // fsub v11.4s, v12.4s, v15.4s
@@ -43220,7 +43556,7 @@ done:
 TEXT ·narrowBFloat16NEON(SB), NOSPLIT, $0-24
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 912(R0), F0
-	FMOVQ 1584(R0), F1
+	FMOVQ 1600(R0), F1
 	MOVD  dst+0(FP), R1
 	MOVD  src+8(FP), R2
 	MOVD  n+16(FP), R3

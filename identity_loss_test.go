@@ -26,7 +26,7 @@ func init() {
 	for _, name := range []string{
 		"rowSum", "rowExp", "rowMost", "rowShifted", "rowShiftedExp",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
-		"rowFirst", "logSoftmaxRows", "soleLoss",
+		"rowFirst", "logSoftmaxRows", "soleLoss", "logSums",
 	} {
 		identity[name] = softmax
 	}

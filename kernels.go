@@ -628,9 +628,13 @@ func logSumExpBlocks(e *columns, dst, logits []float32, classes int) {
 		if pass.plain {
 			logKernel(dst[:n], sums.sum[:n])
 		} else {
+			logSumsAsm(&sums.weight[0], &sums.sum[0], n)
 			for i := range n {
-				r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
-				dst[i] = r.logSum(logits[i*classes:][:classes])
+				r := row{most: sums.most[i]}
+				if math.IsInf(float64(r.most), 0) {
+					sums.weight[i] = r.logSum(logits[i*classes:][:classes])
+				}
+				dst[i] = sums.weight[i] // with one class dst may be logits
 			}
 		}
 		dst, logits = dst[n:], logits[n*classes:]

@@ -10,9 +10,10 @@ import (
 // [B, H, W] has inner = H * W. Nothing is copied. Every pixel has the bits that the same numbers have with the classes
 // last.
 //
-// Planes is a view by value, and costs nothing; it must be a variable, as its methods have pointer receivers. They return a *[ConfigError] if inner is below 1, and a *[ShapeError]
-// for logits that are not whole images. The row of a *[LabelError] is the index of the label. They allocate nothing, but for
-// a row's worth of memory where there are more than 4096 classes. Planes and Strided replace each other.
+// Planes is a view by value, and costs nothing; assign it to a variable, as its methods have pointer receivers. They return
+// a *[ConfigError] if inner is below 1, and a *[ShapeError] for logits that are not whole images. The row of a *[LabelError]
+// is the index of the label. They allocate nothing, but for a row's worth of memory where there are more than 4096 classes.
+// Planes and Strided replace each other.
 func (l *SoftmaxLoss) Planes(inner int) SoftmaxLoss {
 	if l == nil {
 		return SoftmaxLoss{}
@@ -303,7 +304,7 @@ const planePixels = rowsAtOnce
 type planePass struct {
 	classes, inner int
 	e              []float32
-	step           int // the distance in bytes between the columns of two groups
+	step           int                        // the distance in bytes between the columns of two groups
 	lanes          [2 * lanes * lanes]float32 // of columns, each as two vectors of float64
 	sums           rowSums
 }

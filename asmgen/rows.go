@@ -641,6 +641,25 @@ func reciprocals(m machine) {
 	}.emit(m)
 }
 
+// logSums is row.logSum for rows that may not be plain, but for those whose largest logit is infinite.
+func logSums(m machine) {
+	field := func(offset int) place { return place{param: "sums", offset: offset} }
+	elementwise{
+		outs: at0("dst"), ins: []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowPlainField)},
+		unroll: 2, fill: []float32{1, 0, 0, 0},
+		step: func(m machine, x []vec) []vec {
+			sum, most := m.hold(x[0]), m.hold(x[2])
+			plain := m.igt(m.hold(m.u32(0)), x[3])
+			m.comment("log S; S 2^-64 of a row that is not plain, and N + 64")
+			l := log(m, m.pick(plain, sum, m.mul(sum, m.f32(0x1p-64))))
+			n := m.float(m.iadd(x[1], m.hold(m.u32(rowBias))))
+			y := m.fma(n, m.f32(coef.Ln2Hi), m.fma(n, m.f32(coef.Ln2Lo), l))
+			y = m.pick(plain, l, m.add(rowShift(m, most), y))
+			return []vec{m.pick(m.unordered(sum, sum), m.u32(nanBits), y)}
+		},
+	}.emit(m)
+}
+
 // A tail is what focal_generic.go calls so, for a row in each lane.
 type tail struct {
 	sum, nll, q vec
