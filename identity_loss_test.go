@@ -22,11 +22,12 @@ func init() {
 	for _, name := range []string{"partSum", "partExp", "partShifted", "partShiftedExp"} {
 		identity[name] = parts
 	}
+	identity["rowFirst"] = testRowFirst
 	softmax := shared(testSoftmaxIdentity)
 	for _, name := range []string{
 		"rowSum", "rowExp", "rowMost", "rowShifted", "rowShiftedExp",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
-		"rowFirst", "logSoftmaxRows", "soleLoss", "logSums",
+		"logSoftmaxRows", "soleLoss", "logSums",
 	} {
 		identity[name] = softmax
 	}
@@ -305,6 +306,30 @@ func testPartIdentity(t *testing.T) {
 					dst[label] = 0
 				}
 				sameBits(t, what+": e_j", z, dst, e)
+			}
+		}
+	}
+}
+
+// testRowFirst: results hardly show which of equal maxima was the first.
+func testRowFirst(t *testing.T) {
+	if active == generic {
+		t.Skip("firstMaxima is for assembly")
+	}
+	r := newRNG(9)
+	values := []float32{-inf32, nan32, -1, float32(math.Copysign(0, -1)), 0, 1, 1, 2, 30, inf32}
+	for classes := 1; classes <= 200; classes++ {
+		z := make([]float32, 5*classes)
+		for i := range z {
+			z[i] = values[r.below(2+r.below(len(values)-1))]
+		}
+		var first [rowsAtOnce]float32
+		var labels [rowsAtOnce]int32
+		firstMaxima(&first, &labels, z, 5, classes)
+		for i := range 5 {
+			m, at := firstMax(z[i*classes:][:classes])
+			if first[i] != m || int(labels[i]) != at {
+				t.Fatalf("the first maximum of %v is %v at %d, want %v at %d", z[i*classes:][:classes], first[i], labels[i], m, at)
 			}
 		}
 	}
