@@ -161,6 +161,7 @@ func (g *guards) sigmoid(n int) {
 	g.noFault(func() { must(l.Sum(x, y)); must(l.Mean(x, y)) }, "SigmoidLoss.Sum and Mean, n = %d", n)
 	g.noFault(func() { must(0, l.Each(g.floats(2, n), x, y)) }, "SigmoidLoss.Each, n = %d", n)
 	g.noFault(func() { must(l.Grad(g.floats(2, n), x, y, 0.5)) }, "SigmoidLoss.Grad, n = %d", n)
+	g.noFault(func() { must(l.GradRows(g.floats(2, n), x, y, g.floats(3, n))) }, "SigmoidLoss.GradRows, n = %d", n)
 	g.noFault(func() { must(l.Grad(x, x, y, 0.5)) }, "SigmoidLoss.Grad in place, n = %d", n)
 }
 

@@ -232,6 +232,58 @@ func testSoftmaxIdentity(t *testing.T) {
 			sameBits(t, what+", log-sum-exp", want, got, want)
 		}
 	}
+	testRowNaNs(t)
+	testRowPowers(t)
+}
+
+// testRowNaNs: every NaN becomes the one NaN, whatever its sign and payload, in each column.
+func testRowNaNs(t *testing.T) {
+	r := newRNG(11)
+	const rows = 40
+	for _, classes := range []int{2, 3, 4, 5, 7, 16, 17, 33, 80, 150} {
+		logits, labels := identityRows(r, rowKinds[0], rows, classes)
+		for i := range rows {
+			logits[i*classes+i%classes] = math.Float32frombits([]uint32{0x7fc00001, 0x7f800001, 0xffc00001, 0x7fffffff}[r.below(4)])
+		}
+		p := newLossParams(classes, 2, nil, 1, 1)
+		got, want := make([]float32, rows), make([]float32, rows)
+		gotAll, wantAll := make([]float32, len(logits)), make([]float32, len(logits))
+		what := fmt.Sprintf("%d classes with a NaN", classes)
+		softmaxGradGeneric(want, wantAll, logits, labels, &p, 1)
+		softmaxGradKernel(got, gotAll, logits, labels, &p, 1)
+		sameBits(t, what+", loss", want, got, want)
+		sameBits(t, what+", gradient", logits, gotAll, wantAll)
+		softmaxGeneric(wantAll, logits, classes)
+		softmaxKernel(gotAll, logits, classes)
+		sameBits(t, what+", softmax", logits, gotAll, wantAll)
+		logSoftmaxGeneric(wantAll, logits, classes)
+		logSoftmaxKernel(gotAll, logits, classes)
+		sameBits(t, what+", log-softmax", logits, gotAll, wantAll)
+	}
+}
+
+// testRowPowers: powers of q from the smallest to 2^-64, beyond the fast path, are few among random rows.
+func testRowPowers(t *testing.T) {
+	const rows = 4096
+	r := newRNG(12)
+	logits, labels := make([]float32, 2*rows), make([]int32, rows)
+	got, want := make([]float32, rows), make([]float32, rows)
+	gotGrad, wantGrad := make([]float32, len(logits)), make([]float32, len(logits))
+	for _, gamma := range []float32{10, 40, 150} {
+		for i := range rows { // q = 1/(1+e^d) is close to 2^-(64 to 149)/gamma
+			power := math.Exp2((64 + 85*float64(r.float())) / float64(gamma))
+			logits[2*i] = float32(math.Log(power - 1))
+		}
+		p := newLossParams(2, gamma, nil, 1, 1)
+		what := fmt.Sprintf("powers below 2^-64, gamma %g", gamma)
+		softmaxLossGeneric(want, logits, labels, &p)
+		softmaxLossKernel(got, logits, labels, &p)
+		sameBits(t, what, want, got, want)
+		softmaxGradGeneric(want, wantGrad, logits, labels, &p, 1)
+		softmaxGradKernel(got, gotGrad, logits, labels, &p, 1)
+		sameBits(t, what+", loss beside the gradient", want, got, want)
+		sameBits(t, what+", gradient", logits, gotGrad, wantGrad)
+	}
 }
 
 // testPartIdentity cuts rows as sumLong does, but rows so short that many can be tried, in which no sum of thousands hides a wrong
@@ -394,6 +446,14 @@ func testMaxWord(t *testing.T) {
 		}
 		if got := maxWordKernel(words[:n]); got != want {
 			t.Fatalf("the largest of %d words: %#x, want %#x", n, got, want)
+		}
+		for i := range words[:n] { // the largest at every place
+			w := words[i]
+			words[i] = math.MaxUint32
+			if got := maxWordKernel(words[:n]); got != math.MaxUint32 {
+				t.Fatalf("the largest of %d words, which stands at %d: %#x", n, i, got)
+			}
+			words[i] = w
 		}
 	}
 }
