@@ -4,8 +4,7 @@ import "github.com/gofocal/focal/internal/coef"
 
 // Soft targets in the softmax form: softtarget.go of the package.
 
-// complementMax is that of softtarget.go.
-const complementMax = 0.34
+const complementMax = coef.ComplementMax
 
 // softTerms is newSoftTerm: the losses, H, and q in the place of the logarithms.
 func softTerms(m machine) {
