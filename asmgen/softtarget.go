@@ -10,7 +10,7 @@ const complementMax = coef.ComplementMax
 func softTerms(m machine) {
 	var args lossArgs
 	elementwise{
-		outs: at0("losses", "slopes", "logs"), ins: at0("probs", "logs", "targets", "weights"), unroll: 1, fill: []float32{1, 0, 0, 0},
+		outs: at0("losses", "slopes", "logs"), ins: at0("probs", "logs", "targets", "weights"), unroll: 1, fill: []float32{0.5, -0.7, 0, 0},
 		prologue: func(m machine) { args = loadLossArgs(m, false) },
 		step: func(m machine, x []vec) []vec {
 			p, logP := m.hold(x[0]), m.hold(x[1])
