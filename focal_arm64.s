@@ -204,9 +204,11 @@ DATA consts<>+1568(SB)/8, $0x0000001000000010
 DATA consts<>+1576(SB)/8, $0x0000001000000010
 DATA consts<>+1584(SB)/8, $0x3eae147b3eae147b
 DATA consts<>+1592(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+1600(SB)/8, $0x00007fff00007fff
-DATA consts<>+1608(SB)/8, $0x00007fff00007fff
-GLOBL consts<>(SB), RODATA|NOPTR, $1616
+DATA consts<>+1600(SB)/8, $0xbf333333bf333333
+DATA consts<>+1608(SB)/8, $0xbf333333bf333333
+DATA consts<>+1616(SB)/8, $0x00007fff00007fff
+DATA consts<>+1624(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $1632
 
 DATA tables<>+0(SB)/8, $0x0404040400000000
 DATA tables<>+8(SB)/8, $0x0c0c0c0c08080808
@@ -39086,7 +39088,7 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F15
+	FMOVQ 1088(R0), F15
 	ADD   $0, R7, R12
 	CMP   $4, R2
 	BLT   partless1
@@ -39105,7 +39107,7 @@ partone1:
 	VLD1 (R12), V15.S[0]
 
 partdone1:
-	VMOVI $0, V16.B16
+	FMOVQ 1600(R0), F16
 	ADD   $0, R6, R12
 	CMP   $4, R2
 	BLT   partless2
@@ -43556,7 +43558,7 @@ done:
 TEXT ·narrowBFloat16NEON(SB), NOSPLIT, $0-24
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 912(R0), F0
-	FMOVQ 1600(R0), F1
+	FMOVQ 1616(R0), F1
 	MOVD  dst+0(FP), R1
 	MOVD  src+8(FP), R2
 	MOVD  n+16(FP), R3

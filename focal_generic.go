@@ -396,20 +396,20 @@ func sigmoidGeneric(dst, x []float32) {
 // 8 (1 + gamma); with 64 still 4.8 on rows that occur.
 
 const (
-	lanes    = 16
-	rowBlock = 32
-	rowBias  = 64
-	shiftAt  = 0x1p20 // beyond it the row's maximum is subtracted from the logits
-	clampAt  = 0x1p21 // logits are clamped to +-clampAt before the reduction
+	lanes    = coef.Lanes
+	rowBlock = coef.RowBlock
+	rowBias  = coef.RowBias
+	shiftAt  = coef.ShiftAt // beyond it the row's maximum is subtracted from the logits
+	clampAt  = coef.ClampAt // logits are clamped to +-clampAt before the reduction
 	// plainMax bounds the logits of plain rows. 2^31 classes of e^40 add up to 2^89, a single one of e^-40 is 2^-58: so sums,
 	// their reciprocals and the rounding errors of both are normal numbers.
-	plainMax = 40
+	plainMax = coef.PlainMax
 	// gapMax is the largest exponent of u = (1 - p_t) / p_t that is computed as a ratio: 1 + u = u in float32 from 2^25 on,
 	// and u stays far from overflow.
-	gapMax = 100
+	gapMax = coef.GapMax
 	// gradSplit: below it the factor of a row's gradient is kept 2^64 times larger, its exponentials smaller; above it
 	// the factor divided by the sum (up to 2^89) is still a normal number.
-	gradSplit = 0x1p-30
+	gradSplit = coef.GradSplit
 )
 
 // expReduce gives n = round(z log2 e) and r = z - n ln2 for |z| <= clampAt, NaN in r for a NaN or infinite z. In float64

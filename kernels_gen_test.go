@@ -27,4 +27,12 @@ var generatedOffsets = []struct {
 	{"lossParams.power", 24, unsafe.Offsetof(lossParams{}.power)},
 	{"lossParams.smooth", 48, unsafe.Offsetof(lossParams{}.smooth)},
 	{"lossParams.least", 52, unsafe.Offsetof(lossParams{}.least)},
+	{"rowSums.sum", 0, unsafe.Offsetof(rowSums{}.sum)},
+	{"rowSums.n", 128, unsafe.Offsetof(rowSums{}.n)},
+	{"rowSums.most", 256, unsafe.Offsetof(rowSums{}.most)},
+	{"rowSums.target", 384, unsafe.Offsetof(rowSums{}.target)},
+	{"rowSums.weight", 512, unsafe.Offsetof(rowSums{}.weight)},
+	{"rowSums.plain", 640, unsafe.Offsetof(rowSums{}.plain)},
+	{"smoothSums.mean", 0, unsafe.Offsetof(smoothSums{}.mean)},
+	{"smoothSums.classes", 128, unsafe.Offsetof(smoothSums{}.classes)},
 }

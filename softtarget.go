@@ -169,7 +169,7 @@ func complement(l, p float32) float32 {
 }
 
 // complementMax is ln2/2, or less.
-const complementMax = 0.34
+const complementMax = coef.ComplementMax
 
 // softTargetGeneric writes the gradients too, unless grad is nil.
 func softTargetGeneric(losses, grad, logits, targets []float32, params *lossParams, scale float32) {

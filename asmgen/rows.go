@@ -11,12 +11,12 @@ import (
 // where a lane is a row. All names are those of focal_generic.go.
 
 const (
-	rowTile  = 16          // virtual lanes
-	rowBlock = 2 * rowTile // of the sum
-	rowBias  = 64
-	plainMax = 40
-	clampAt  = 0x1p21
-	shiftAt  = 0x1p20
+	rowTile  = coef.Lanes // virtual lanes
+	rowBlock = coef.RowBlock
+	rowBias  = coef.RowBias
+	plainMax = coef.PlainMax
+	clampAt  = coef.ClampAt
+	shiftAt  = coef.ShiftAt
 	rowMagic = 0x1.8p23 // round(x log2 e) in the low bits
 )
 
@@ -777,8 +777,8 @@ func rowEnds(m machine, x [][]vec, args lossArgs, grad bool) [][]vec {
 }
 
 const (
-	gapMax    = 100
-	gradSplit = 0x1p-30
+	gapMax    = coef.GapMax
+	gradSplit = coef.GradSplit
 )
 
 // power2 is 2^k for integers -126 <= k <= 127.

@@ -4,14 +4,13 @@ import "github.com/gofocal/focal/internal/coef"
 
 // Soft targets in the softmax form: softtarget.go of the package.
 
-// complementMax is that of softtarget.go.
-const complementMax = 0.34
+const complementMax = coef.ComplementMax
 
 // softTerms is newSoftTerm: the losses, H, and q in the place of the logarithms.
 func softTerms(m machine) {
 	var args lossArgs
 	elementwise{
-		outs: at0("losses", "slopes", "logs"), ins: at0("probs", "logs", "targets", "weights"), unroll: 1, fill: []float32{1, 0, 0, 0},
+		outs: at0("losses", "slopes", "logs"), ins: at0("probs", "logs", "targets", "weights"), unroll: 1, fill: []float32{0.5, -0.7, 0, 0},
 		prologue: func(m machine) { args = loadLossArgs(m, false) },
 		step: func(m machine, x []vec) []vec {
 			p, logP := m.hold(x[0]), m.hold(x[1])

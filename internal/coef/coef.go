@@ -94,3 +94,16 @@ var (
 	// PowExp: (2^r - 1) / r on |r| <= 1/16 + 2^-16, the first two terms fixed, absolute error of 2^r: 2^-32.22.
 	PowExp = [4]float32{0x1.62e43p-1, 0x1.ebfbep-3, 0x1.c6b8c2p-5, 0x1.3b2f46p-7}
 )
+
+// Rows: focal_generic.go says why.
+const (
+	Lanes         = 16      // of a sum
+	RowBlock      = 32      // elements that are added in float32 before they go to float64
+	RowBias       = 64      // what the exponents of a row that is not plain are raised by
+	PlainMax      = 40      // the largest magnitude of a plain row's logits
+	ShiftAt       = 0x1p20  // the magnitude beyond which a row's maximum is subtracted from its logits
+	ClampAt       = 0x1p21  // that to which logits are clamped
+	GapMax        = 100     // the largest exponent of (1 - p_t) / p_t as a ratio
+	GradSplit     = 0x1p-30 // the magnitude below which a row's factor is kept 2^64 times larger
+	ComplementMax = 0.34    // ln2/2, or less: where 1 - e^-l is a polynomial
+)

@@ -37,7 +37,10 @@ var chosen = map[string]bool{
 	"LogOff":   LogOff == math.Float32bits(0.9375), "Log1pOff": Log1pOff == math.Float32bits(0.94921875),
 	"PowOff": PowOff == PowZOff-64<<23, "PowZOff": PowZOff == math.Float32bits(0.9609375),
 	"PowMagic": PowMagic == 1.5*(1<<20)+512/8,
-	"PowMaxY":  PowMaxY == 1<<32, "PowMinY": PowMinY*(1<<50) == 1,
+	"Lanes":    Lanes&(Lanes-1) == 0, "RowBlock": RowBlock == 2*Lanes, "RowBias": RowBias == 64, "PlainMax": PlainMax < 87,
+	"ShiftAt": ShiftAt*2 == ClampAt, "ClampAt": ClampAt*Log2E < 1<<22, "GapMax": GapMax < 126, "GradSplit": GradSplit == 0x1p-30,
+	"ComplementMax": ComplementMax <= math.Ln2/2,
+	"PowMaxY":       PowMaxY == 1<<32, "PowMinY": PowMinY*(1<<50) == 1,
 }
 
 func wide(x []float32) []float64 {
