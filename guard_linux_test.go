@@ -203,5 +203,6 @@ func (g *guards) loss(name string, l rowForm, rows, classes, top int) {
 		"%s.Sum, Mean and Count, %d x %d", name, rows, classes)
 	g.noFault(func() { must(0, l.Each(g.floats(2, rows), x, labels)) }, "%s.Each, %d x %d", name, rows, classes)
 	g.noFault(func() { must(l.Grad(g.floats(3, rows*classes), x, labels, 0.5)) }, "%s.Grad, %d x %d", name, rows, classes)
+	g.noFault(func() { must(l.GradRows(g.floats(3, rows*classes), x, labels, g.floats(2, rows))) }, "%s.GradRows, %d x %d", name, rows, classes)
 	g.noFault(func() { must(l.Grad(x, x, labels, 0.5)) }, "%s.Grad in place, %d x %d", name, rows, classes)
 }

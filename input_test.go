@@ -16,6 +16,7 @@ type rowForm interface {
 	Mean(logits []float32, labels []int32) (float64, error)
 	Each(dst, logits []float32, labels []int32) error
 	Grad(grad, logits []float32, labels []int32, scale float32) (float64, error)
+	GradRows(grad, logits []float32, labels []int32, scales []float32) (float64, error)
 	Count(labels []int32) (int, error)
 }
 
