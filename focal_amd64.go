@@ -294,15 +294,15 @@ func reciprocalsAVX512(sums *float32, n int)
 //go:noescape
 func reciprocalsAVX2(sums *float32, n int)
 
-// logSumsAVX512 is the kernel logSums: asmgen has its body, kernels.go its callers.
+// rowLogSumAVX512 is the kernel rowLogSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
-func logSumsAVX512(dst *float32, sums *float32, n int)
+func rowLogSumAVX512(dst *float32, sums *float32, n int)
 
-// logSumsAVX2 is the kernel logSums: asmgen has its body, kernels.go its callers.
+// rowLogSumAVX2 is the kernel rowLogSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
-func logSumsAVX2(dst *float32, sums *float32, n int)
+func rowLogSumAVX2(dst *float32, sums *float32, n int)
 
 // softmaxScaleAVX512 is the kernel softmaxScale: asmgen has its body, kernels.go its callers.
 //
@@ -765,12 +765,12 @@ func reciprocalsAsm(sums *float32, n int) {
 	}
 }
 
-func logSumsAsm(dst, sums *float32, n int) {
+func rowLogSumAsm(dst, sums *float32, n int) {
 	switch active {
 	case avx512:
-		logSumsAVX512(dst, sums, n)
+		rowLogSumAVX512(dst, sums, n)
 	default:
-		logSumsAVX2(dst, sums, n)
+		rowLogSumAVX2(dst, sums, n)
 	}
 }
 

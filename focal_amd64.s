@@ -48402,9 +48402,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func logSumsAVX512(dst *float32, sums *float32, n int)
+// func rowLogSumAVX512(dst *float32, sums *float32, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·logSumsAVX512(SB), NOSPLIT, $0-24
+TEXT ·rowLogSumAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+3072(SB), Z0
 	VBROADCASTSS consts<>+2272(SB), Z1
 	VBROADCASTSS consts<>+384(SB), Z2
@@ -48629,9 +48629,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func logSumsAVX2(dst *float32, sums *float32, n int)
+// func rowLogSumAVX2(dst *float32, sums *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·logSumsAVX2(SB), NOSPLIT, $0-24
+TEXT ·rowLogSumAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS log_r<>+0(SB), Y0
 	VMOVUPS log_th<>+0(SB), Y1
 	VMOVUPS log_tl<>+0(SB), Y2
@@ -48950,56 +48950,6 @@ all_part:
 	JMP         mapped
 
 few:
-	CMPQ AX, $+64
-	JLT  few_few
-
-few_round:
-	VMOVUPS     (CX), Z3
-	VMULPS      Z1, Z3, Z4
-	VFMADD231PS Z2, Z3, Z4
-	VCMPPS      $0x03, Z4, Z4, K1
-	VBLENDMPS   Z0, Z4, K1, Z3
-	VMOVUPS     Z3, (CX)
-	VMOVUPS     64(CX), Z3
-	VMULPS      Z1, Z3, Z4
-	VFMADD231PS Z2, Z3, Z4
-	VCMPPS      $0x03, Z4, Z4, K1
-	VBLENDMPS   Z0, Z4, K1, Z3
-	VMOVUPS     Z3, 64(CX)
-	VMOVUPS     128(CX), Z3
-	VMULPS      Z1, Z3, Z4
-	VFMADD231PS Z2, Z3, Z4
-	VCMPPS      $0x03, Z4, Z4, K1
-	VBLENDMPS   Z0, Z4, K1, Z3
-	VMOVUPS     Z3, 128(CX)
-	VMOVUPS     192(CX), Z3
-	VMULPS      Z1, Z3, Z4
-	VFMADD231PS Z2, Z3, Z4
-	VCMPPS      $0x03, Z4, Z4, K1
-	VBLENDMPS   Z0, Z4, K1, Z3
-	VMOVUPS     Z3, 192(CX)
-	ADDQ        $+256, CX
-	ADDQ        $-64, AX
-	CMPQ        AX, $+64
-	JGE         few_round
-
-few_few:
-	CMPQ AX, $+16
-	JLT  few_part
-
-few_tile:
-	VMOVUPS     (CX), Z3
-	VMULPS      Z1, Z3, Z4
-	VFMADD231PS Z2, Z3, Z4
-	VCMPPS      $0x03, Z4, Z4, K1
-	VBLENDMPS   Z0, Z4, K1, Z3
-	VMOVUPS     Z3, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         few_tile
-
-few_part:
 	CMPQ        AX, $+1
 	JLT         few_done
 	MOVL        $0x0000ffff, DX
@@ -49146,62 +49096,6 @@ all_part:
 	JMP         mapped
 
 few:
-	CMPQ AX, $+32
-	JLT  few_few
-
-few_round:
-	VMOVUPS     (CX), Y3
-	VMULPS      Y1, Y3, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VCMPPS      $0x03, Y4, Y4, Y3
-	VBLENDVPS   Y3, Y0, Y4, Y3
-	VMOVUPS     Y3, (CX)
-	VMOVUPS     32(CX), Y3
-	VMULPS      Y1, Y3, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VCMPPS      $0x03, Y4, Y4, Y3
-	VBLENDVPS   Y3, Y0, Y4, Y3
-	VMOVUPS     Y3, 32(CX)
-	VMOVUPS     64(CX), Y3
-	VMULPS      Y1, Y3, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VCMPPS      $0x03, Y4, Y4, Y3
-	VBLENDVPS   Y3, Y0, Y4, Y3
-	VMOVUPS     Y3, 64(CX)
-	VMOVUPS     96(CX), Y3
-	VMULPS      Y1, Y3, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VCMPPS      $0x03, Y4, Y4, Y3
-	VBLENDVPS   Y3, Y0, Y4, Y3
-	VMOVUPS     Y3, 96(CX)
-	ADDQ        $+128, CX
-	ADDQ        $-32, AX
-	CMPQ        AX, $+32
-	JGE         few_round
-
-few_few:
-	CMPQ AX, $+16
-	JLT  few_part
-
-few_tile:
-	VMOVUPS     (CX), Y3
-	VMULPS      Y1, Y3, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VCMPPS      $0x03, Y4, Y4, Y3
-	VBLENDVPS   Y3, Y0, Y4, Y3
-	VMOVUPS     Y3, (CX)
-	VMOVUPS     32(CX), Y3
-	VMULPS      Y1, Y3, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VCMPPS      $0x03, Y4, Y4, Y3
-	VBLENDVPS   Y3, Y0, Y4, Y3
-	VMOVUPS     Y3, 32(CX)
-	ADDQ        $+64, CX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         few_tile
-
-few_part:
 	CMPQ        AX, $+1
 	JLT         few_done
 	MOVQ        $0x00000008, DX
@@ -49379,56 +49273,6 @@ all_part:
 	JMP       mapped
 
 few:
-	CMPQ AX, $+64
-	JLT  few_few
-
-few_round:
-	VMOVUPS   (CX), Z3
-	VMULPS    Z1, Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (CX)
-	VMOVUPS   64(CX), Z3
-	VMULPS    Z1, Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 64(CX)
-	VMOVUPS   128(CX), Z3
-	VMULPS    Z1, Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 128(CX)
-	VMOVUPS   192(CX), Z3
-	VMULPS    Z1, Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 192(CX)
-	ADDQ      $+256, CX
-	ADDQ      $-64, AX
-	CMPQ      AX, $+64
-	JGE       few_round
-
-few_few:
-	CMPQ AX, $+16
-	JLT  few_part
-
-few_tile:
-	VMOVUPS   (CX), Z3
-	VMULPS    Z1, Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (CX)
-	ADDQ      $+64, CX
-	ADDQ      $-16, AX
-	CMPQ      AX, $+16
-	JGE       few_tile
-
-few_part:
 	CMPQ      AX, $+1
 	JLT       few_done
 	MOVL      $0x0000ffff, DX
@@ -49575,62 +49419,6 @@ all_part:
 	JMP       mapped
 
 few:
-	CMPQ AX, $+32
-	JLT  few_few
-
-few_round:
-	VMOVUPS   (CX), Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (CX)
-	VMOVUPS   32(CX), Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(CX)
-	VMOVUPS   64(CX), Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 64(CX)
-	VMOVUPS   96(CX), Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 96(CX)
-	ADDQ      $+128, CX
-	ADDQ      $-32, AX
-	CMPQ      AX, $+32
-	JGE       few_round
-
-few_few:
-	CMPQ AX, $+16
-	JLT  few_part
-
-few_tile:
-	VMOVUPS   (CX), Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (CX)
-	VMOVUPS   32(CX), Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(CX)
-	ADDQ      $+64, CX
-	ADDQ      $-16, AX
-	CMPQ      AX, $+16
-	JGE       few_tile
-
-few_part:
 	CMPQ       AX, $+1
 	JLT        few_done
 	MOVQ       $0x00000008, DX
@@ -50147,58 +49935,6 @@ all_part:
 	JMP       mapped
 
 few:
-	CMPQ DX, $+64
-	JLT  few_few
-
-few_round:
-	VMOVUPS   (AX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (CX)
-	VMOVUPS   64(AX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 64(CX)
-	VMOVUPS   128(AX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 128(CX)
-	VMOVUPS   192(AX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 192(CX)
-	ADDQ      $+256, AX
-	ADDQ      $+256, CX
-	ADDQ      $-64, DX
-	CMPQ      DX, $+64
-	JGE       few_round
-
-few_few:
-	CMPQ DX, $+16
-	JLT  few_part
-
-few_tile:
-	VMOVUPS   (AX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (CX)
-	ADDQ      $+64, AX
-	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
-	JGE       few_tile
-
-few_part:
 	CMPQ      DX, $+1
 	JLT       few_done
 	MOVL      $0x0000ffff, BX
@@ -50350,64 +50086,6 @@ all_part:
 	JMP       mapped
 
 few:
-	CMPQ DX, $+32
-	JLT  few_few
-
-few_round:
-	VMOVUPS   (AX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (CX)
-	VMOVUPS   32(AX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(CX)
-	VMOVUPS   64(AX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 64(CX)
-	VMOVUPS   96(AX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 96(CX)
-	ADDQ      $+128, AX
-	ADDQ      $+128, CX
-	ADDQ      $-32, DX
-	CMPQ      DX, $+32
-	JGE       few_round
-
-few_few:
-	CMPQ DX, $+16
-	JLT  few_part
-
-few_tile:
-	VMOVUPS   (AX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (CX)
-	VMOVUPS   32(AX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(CX)
-	ADDQ      $+64, AX
-	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
-	JGE       few_tile
-
-few_part:
 	CMPQ       DX, $+1
 	JLT        few_done
 	MOVQ       $0x00000008, BX

@@ -149,10 +149,10 @@ func addBlocksNEON(total *[16]float64, x *float32, n int)
 //go:noescape
 func reciprocalsNEON(sums *float32, n int)
 
-// logSumsNEON is the kernel logSums: asmgen has its body, kernels.go its callers.
+// rowLogSumNEON is the kernel rowLogSum: asmgen has its body, kernels.go its callers.
 //
 //go:noescape
-func logSumsNEON(dst *float32, sums *float32, n int)
+func rowLogSumNEON(dst *float32, sums *float32, n int)
 
 // softmaxScaleNEON is the kernel softmaxScale: asmgen has its body, kernels.go its callers.
 //
@@ -370,8 +370,8 @@ func reciprocalsAsm(sums *float32, n int) {
 	reciprocalsNEON(sums, n)
 }
 
-func logSumsAsm(dst, sums *float32, n int) {
-	logSumsNEON(dst, sums, n)
+func rowLogSumAsm(dst, sums *float32, n int) {
+	rowLogSumNEON(dst, sums, n)
 }
 
 func softmaxScaleAsm(dst, sums *float32, rows, classes int) {

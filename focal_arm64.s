@@ -34213,8 +34213,8 @@ partdone3:
 done:
 	RET
 
-// func logSumsNEON(dst *float32, sums *float32, n int)
-TEXT ·logSumsNEON(SB), NOSPLIT, $0-24
+// func rowLogSumNEON(dst *float32, sums *float32, n int)
+TEXT ·rowLogSumNEON(SB), NOSPLIT, $0-24
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 1536(R0), F0
@@ -34635,44 +34635,6 @@ all_part:
 	JMP   mapped
 
 few:
-	CMP $16, R0
-	BLT few_part
-
-few_tile:
-	FMOVQ (R1), F2
-	FMOVQ 16(R1), F3
-	FMOVQ 32(R1), F4
-	FMOVQ 48(R1), F5
-	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
-	VFMLA V1.S4, V2.S4, V6.S4
-	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
-	FMOVQ 368(R2), F7
-	VBIT  V2.B16, V6.B16, V7.B16
-	FMOVQ F7, (R1)
-	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
-	VFMLA V1.S4, V3.S4, V2.S4
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F6
-	VBIT  V3.B16, V2.B16, V6.B16
-	FMOVQ F6, 16(R1)
-	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
-	VFMLA V1.S4, V4.S4, V2.S4
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 32(R1)
-	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
-	VFMLA V1.S4, V5.S4, V2.S4
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 48(R1)
-	ADD   $64, R1, R1
-	SUB   $16, R0, R0
-	CMP   $16, R0
-	BGE   few_tile
-
-few_part:
 	CMP   $1, R0
 	BLT   few_done
 	VMOVI $0, V2.B16
@@ -34954,44 +34916,6 @@ all_part:
 	JMP   mapped
 
 few:
-	CMP $16, R0
-	BLT few_part
-
-few_tile:
-	FMOVQ (R1), F2
-	FMOVQ 16(R1), F3
-	FMOVQ 32(R1), F4
-	FMOVQ 48(R1), F5
-	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F7
-	VBIT  V6.B16, V2.B16, V7.B16
-	FMOVQ F7, (R1)
-	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F6
-	VBIT  V3.B16, V2.B16, V6.B16
-	FMOVQ F6, 16(R1)
-	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 32(R1)
-	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 48(R1)
-	ADD   $64, R1, R1
-	SUB   $16, R0, R0
-	CMP   $16, R0
-	BGE   few_tile
-
-few_part:
 	CMP   $1, R0
 	BLT   few_done
 	VMOVI $0, V2.B16
@@ -35527,45 +35451,6 @@ all_part:
 	JMP   mapped
 
 few:
-	CMP $16, R3
-	BLT few_part
-
-few_tile:
-	FMOVQ (R0), F2
-	FMOVQ 16(R0), F3
-	FMOVQ 32(R0), F4
-	FMOVQ 48(R0), F5
-	WORD  $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
-	FMOVQ 368(R1), F7
-	VBIT  V6.B16, V2.B16, V7.B16
-	FMOVQ F7, (R2)
-	WORD  $0x4ea0d462 // fsub v2.4s, v3.4s, v0.4s
-	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R1), F6
-	VBIT  V3.B16, V2.B16, V6.B16
-	FMOVQ F6, 16(R2)
-	WORD  $0x4ea0d482 // fsub v2.4s, v4.4s, v0.4s
-	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R1), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 32(R2)
-	WORD  $0x4ea0d4a2 // fsub v2.4s, v5.4s, v0.4s
-	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R1), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 48(R2)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	SUB   $16, R3, R3
-	CMP   $16, R3
-	BGE   few_tile
-
-few_part:
 	CMP   $1, R3
 	BLT   few_done
 	VMOVI $0, V2.B16

@@ -90,7 +90,7 @@ func addBlocksAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
 
 func reciprocalsAsm(sums *float32, n int) { panic(noAssembly) }
 
-func logSumsAsm(dst, sums *float32, n int) { panic(noAssembly) }
+func rowLogSumAsm(dst, sums *float32, n int) { panic(noAssembly) }
 
 func softmaxScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
 

@@ -27,7 +27,7 @@ func init() {
 	for _, name := range []string{
 		"rowSum", "rowExp", "rowMost", "rowShifted", "rowShiftedExp",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
-		"logSoftmaxRows", "soleLoss", "logSums",
+		"logSoftmaxRows", "soleLoss", "rowLogSum",
 	} {
 		identity[name] = softmax
 	}
@@ -212,28 +212,35 @@ func testSoftmaxIdentity(t *testing.T) {
 				softmaxLossKernel(got[i:i+1], logits[i*classes:][:classes], labels[i:i+1], &p)
 			}
 			sameBits(t, what+", rows alone", want, got, want)
-			gotGrad, wantGrad := make([]float32, len(logits)), make([]float32, len(logits))
 			scale := []float32{1, float32(r.normal()), 1e-30, 1e38, inf32, nan32, 0}[r.below(7)]
-			softmaxGradGeneric(want, wantGrad, logits, labels, &p, scale)
-			softmaxGradKernel(got, gotGrad, logits, labels, &p, scale)
-			sameBits(t, what+", loss beside the gradient", want, got, want)
-			sameBits(t, fmt.Sprintf("%s, scale %g, gradient", what, scale), logits, gotGrad, wantGrad)
-			inPlace := append([]float32{}, logits...)
-			softmaxGradKernel(got, inPlace, inPlace, labels, &p, scale)
-			sameBits(t, what+", gradient in place", logits, inPlace, wantGrad)
-			softmaxGeneric(wantGrad, logits, classes)
-			softmaxKernel(gotGrad, logits, classes)
-			sameBits(t, what+", softmax", logits, gotGrad, wantGrad)
-			logSoftmaxGeneric(wantGrad, logits, classes)
-			logSoftmaxKernel(gotGrad, logits, classes)
-			sameBits(t, what+", log-softmax", logits, gotGrad, wantGrad)
-			logSumExpGeneric(want, logits, classes)
-			logSumExpKernel(got, logits, classes)
-			sameBits(t, what+", log-sum-exp", want, got, want)
+			sameRows(t, what, logits, labels, &p, scale)
 		}
 	}
 	testRowNaNs(t)
 	testRowPowers(t)
+}
+
+// sameRows holds the kernels that go through rows twice, and log-sum-exp, against the specification.
+func sameRows(t *testing.T, what string, logits []float32, labels []int32, p *lossParams, scale float32) {
+	t.Helper()
+	got, want := make([]float32, len(labels)), make([]float32, len(labels))
+	gotAll, wantAll := make([]float32, len(logits)), make([]float32, len(logits))
+	softmaxGradGeneric(want, wantAll, logits, labels, p, scale)
+	softmaxGradKernel(got, gotAll, logits, labels, p, scale)
+	sameBits(t, what+", loss beside the gradient", want, got, want)
+	sameBits(t, fmt.Sprintf("%s, scale %g, gradient", what, scale), logits, gotAll, wantAll)
+	inPlace := append([]float32{}, logits...)
+	softmaxGradKernel(got, inPlace, inPlace, labels, p, scale)
+	sameBits(t, what+", gradient in place", logits, inPlace, wantAll)
+	softmaxGeneric(wantAll, logits, p.classes)
+	softmaxKernel(gotAll, logits, p.classes)
+	sameBits(t, what+", softmax", logits, gotAll, wantAll)
+	logSoftmaxGeneric(wantAll, logits, p.classes)
+	logSoftmaxKernel(gotAll, logits, p.classes)
+	sameBits(t, what+", log-softmax", logits, gotAll, wantAll)
+	logSumExpGeneric(want, logits, p.classes)
+	logSumExpKernel(got, logits, p.classes)
+	sameBits(t, what+", log-sum-exp", want, got, want)
 }
 
 // testRowNaNs: every NaN becomes the one NaN, whatever its sign and payload, in each column.
@@ -246,19 +253,7 @@ func testRowNaNs(t *testing.T) {
 			logits[i*classes+i%classes] = math.Float32frombits([]uint32{0x7fc00001, 0x7f800001, 0xffc00001, 0x7fffffff}[r.below(4)])
 		}
 		p := newLossParams(classes, 2, nil, 1, 1)
-		got, want := make([]float32, rows), make([]float32, rows)
-		gotAll, wantAll := make([]float32, len(logits)), make([]float32, len(logits))
-		what := fmt.Sprintf("%d classes with a NaN", classes)
-		softmaxGradGeneric(want, wantAll, logits, labels, &p, 1)
-		softmaxGradKernel(got, gotAll, logits, labels, &p, 1)
-		sameBits(t, what+", loss", want, got, want)
-		sameBits(t, what+", gradient", logits, gotAll, wantAll)
-		softmaxGeneric(wantAll, logits, classes)
-		softmaxKernel(gotAll, logits, classes)
-		sameBits(t, what+", softmax", logits, gotAll, wantAll)
-		logSoftmaxGeneric(wantAll, logits, classes)
-		logSoftmaxKernel(gotAll, logits, classes)
-		sameBits(t, what+", log-softmax", logits, gotAll, wantAll)
+		sameRows(t, fmt.Sprintf("%d classes with a NaN", classes), logits, labels, &p, 1)
 	}
 }
 

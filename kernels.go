@@ -212,20 +212,20 @@ const narrowMost = lanes
 // columns are the e_j of narrow rows, a column of rows for each class; those behind the last class are 0.
 type columns [rowsAtOnce * narrowMost]float32
 
-// someNarrow reports whether some of these rows are narrow ones. Only then a function has columns: Go clears them.
-func someNarrow(rows, classes int) bool {
-	return classes <= narrowMost && rows >= vectorLanes[active]
+// narrowRows is how many of some rows, the first ones, are computed with a lane per row. Only where there are some a function
+// has columns: Go clears them.
+func narrowRows(rows, classes int) int {
+	if classes < 2 || classes > narrowMost {
+		return 0
+	}
+	return rows - rows%vectorLanes[active]
 }
 
 // newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
 func newPass(n, classes int, targets, keep bool) rowPass {
-	r := rowPass{rows: n, classes: classes, targets: targets, plain: true}
-	if classes > 1 && classes <= narrowMost {
-		vector := vectorLanes[active]
-		r.narrow = n - n%vector
-		if keep {
-			r.step = 4 * vector * ((classes + 3) &^ 3)
-		}
+	r := rowPass{rows: n, classes: classes, targets: targets, narrow: narrowRows(n, classes), plain: true}
+	if keep && r.narrow > 0 {
+		r.step = 4 * vectorLanes[active] * ((classes + 3) &^ 3)
 	}
 	return r
 }
@@ -421,7 +421,7 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 
 // softmaxLosses writes the gradients too, unless grad is nil.
 func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
-	if someNarrow(len(labels), p.classes) {
+	if narrowRows(len(labels), p.classes) > 0 {
 		var e columns
 		softmaxRows(&e, losses, grad, logits, labels, p, scale)
 		return
@@ -502,7 +502,7 @@ func softmaxKernel(dst, logits []float32, classes int) {
 	switch {
 	case active == generic:
 		softmaxGeneric(dst, logits, classes)
-	case someNarrow(len(logits)/classes, classes):
+	case narrowRows(len(logits)/classes, classes) > 0:
 		var e columns
 		softmaxBlocks(&e, dst, logits, classes)
 	default:
@@ -567,7 +567,7 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 // logSums leaves in sums what log-softmax subtracts from the logits of some rows: the maximum in most, and minus the
 // logarithm of its probability in sum.
 func logSums(sums *rowSums, logits []float32, rows, classes int) {
-	if someNarrow(rows, classes) {
+	if narrowRows(rows, classes) > 0 {
 		var e columns
 		logSumsOf(&e, sums, logits, rows, classes)
 		return
@@ -610,7 +610,7 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 	switch {
 	case active == generic:
 		logSumExpGeneric(dst, logits, classes)
-	case someNarrow(len(dst), classes):
+	case narrowRows(len(dst), classes) > 0:
 		var e columns
 		logSumExpBlocks(&e, dst, logits, classes)
 	default:
@@ -628,14 +628,14 @@ func logSumExpBlocks(e *columns, dst, logits []float32, classes int) {
 		if pass.plain {
 			logKernel(dst[:n], sums.sum[:n])
 		} else {
-			logSumsAsm(&sums.weight[0], &sums.sum[0], n)
-			for i := range n {
-				r := row{most: sums.most[i]}
-				if math.IsInf(float64(r.most), 0) {
+			rowLogSumAsm(&sums.weight[0], &sums.sum[0], n)
+			for i, m := range sums.most[:n] {
+				if math.IsInf(float64(m), 0) {
+					r := row{most: m}
 					sums.weight[i] = r.logSum(logits[i*classes:][:classes])
 				}
-				dst[i] = sums.weight[i] // with one class dst may be logits
 			}
+			copy(dst[:n], sums.weight[:n]) // last: with one class dst may be logits
 		}
 		dst, logits = dst[n:], logits[n*classes:]
 	}

@@ -5,7 +5,7 @@ package focal
 import "unsafe"
 
 // generatedKernels names every kernel with assembly, generatedVariants what it is emitted for.
-var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "backgroundLoss", "backgroundGrad", "rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp", "narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "soleLoss", "maxWord", "foldRows", "sumLosses", "addBlocks", "reciprocals", "logSums", "softmaxScale", "gradScale", "rowFirst", "logSoftmaxRows", "sigmoidGradScaled", "weigh", "rowSmooth", "smoothSpread", "addLogs", "softTerms", "addTerms", "softGrad", "planeSum", "planeShifted", "planeSoftmax", "planeGrad", "widenBFloat16", "widenFloat16", "narrowBFloat16", "narrowFloat16"}
+var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "backgroundLoss", "backgroundGrad", "rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp", "narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "soleLoss", "maxWord", "foldRows", "sumLosses", "addBlocks", "reciprocals", "rowLogSum", "softmaxScale", "gradScale", "rowFirst", "logSoftmaxRows", "sigmoidGradScaled", "weigh", "rowSmooth", "smoothSpread", "addLogs", "softTerms", "addTerms", "softGrad", "planeSum", "planeShifted", "planeSoftmax", "planeGrad", "widenBFloat16", "widenFloat16", "narrowBFloat16", "narrowFloat16"}
 
 var generatedVariants = []string{"avx512", "avx2", "neon"}
 

@@ -140,7 +140,7 @@ var kernels = []kernel{
 	{name: "sumLosses", args: "sum *float64, x *float32, n int", body: sumLosses},
 	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: addPart},
 	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
-	{name: "logSums", args: "dst, sums *float32, n int", body: logSums},
+	{name: "rowLogSum", args: "dst, sums *float32, n int", body: rowLogSum},
 	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, false) }},
 	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},
 	{name: "rowFirst", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowFirst},

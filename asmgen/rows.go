@@ -98,6 +98,23 @@ type tile struct {
 	parts []part
 }
 
+// tileAt is a whole tile at some bytes behind z.
+func tileAt(m machine, z gp, at int) tile {
+	t := tile{at: at}
+	for u := range rowTile / m.properties().lanes {
+		t.x = append(t.x, t.vector(m, z, u))
+	}
+	return t
+}
+
+// advanceBy moves pointers on over some elements of those that are left.
+func advanceBy(m machine, pointers []gp, left gp, elements int) {
+	for _, p := range pointers {
+		m.advance(p, 4*elements)
+	}
+	m.advance(left, -elements)
+}
+
 // vector is the vector u of the tile at p.
 func (t tile) vector(m machine, p gp, u int) vec { return m.load(p, t.at+4*u*m.properties().lanes) }
 
@@ -154,21 +171,13 @@ func tilesPerRound(m machine) int { return max(1, 4*m.properties().lanes/rowTile
 
 // wholeTiles is tiles without the part at the end.
 func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t tile)) {
-	vectors := rowTile / m.properties().lanes
 	pointers := append([]gp{z}, others...)
 	whole := func(name string, n int) {
 		m.label(name)
 		for k := range n {
-			t := tile{at: 4 * rowTile * k}
-			for u := range vectors {
-				t.x = append(t.x, t.vector(m, z, u))
-			}
-			step(t)
+			step(tileAt(m, z, 4*rowTile*k))
 		}
-		for _, p := range pointers {
-			m.advance(p, 4*rowTile*n)
-		}
-		m.advance(left, -rowTile*n)
+		advanceBy(m, pointers, left, rowTile*n)
 		m.jumpIfAtLeast(left, rowTile*n, name)
 	}
 	round := tilesPerRound(m)
@@ -206,27 +215,14 @@ func pieces(m machine, name string, split bool, left, label, z gp, others []gp, 
 // addBlocks adds left elements, or what step makes of them, to total: the two tiles of a block as float32 first. step gives a tile's
 // addends, added to those of acc if there are some. z and others move along; left is used up.
 func addBlocks(m machine, name string, left, z gp, others []gp, total laneSums, step func(t tile, acc []vec) []vec) {
-	vectors := rowTile / m.properties().lanes
-	tileAt := func(at int) tile {
-		t := tile{at: at}
-		for u := range vectors {
-			t.x = append(t.x, t.vector(m, z, u))
-		}
-		return t
-	}
-	move := func(elements int) {
-		for _, p := range append([]gp{z}, others...) {
-			m.advance(p, 4*elements)
-		}
-		m.advance(left, -elements)
-	}
+	pointers := append([]gp{z}, others...)
 	blocks := func(name string, n int) {
 		m.label(name)
 		for k := range n {
 			at := 4 * rowBlock * k
-			m.laneSumsAdd(total, step(tileAt(at+4*rowTile), step(tileAt(at), nil)))
+			m.laneSumsAdd(total, step(tileAt(m, z, at+4*rowTile), step(tileAt(m, z, at), nil)))
 		}
-		move(rowBlock * n)
+		advanceBy(m, pointers, left, rowBlock*n)
 		m.jumpIfAtLeast(left, rowBlock*n, name)
 	}
 	if round := tilesPerRound(m) / 2; round > 1 {
@@ -238,7 +234,7 @@ func addBlocks(m machine, name string, left, z gp, others []gp, total laneSums, 
 	blocks(name+"_block", 1)
 	m.label(name + "_rest")
 	m.jumpIfLess(left, 1, name+"_added")
-	acc := make([]vec, vectors)
+	acc := make([]vec, rowTile/m.properties().lanes)
 	for u := range acc {
 		acc[u] = m.variable(m.u32(0))
 	}
@@ -248,8 +244,8 @@ func addBlocks(m machine, name string, left, z gp, others []gp, total laneSums, 
 		}
 	}
 	m.jumpIfLess(left, rowTile, name+"_part")
-	keep(step(tileAt(0), nil))
-	move(rowTile)
+	keep(step(tileAt(m, z, 0), nil))
+	advanceBy(m, pointers, left, rowTile)
 	m.label(name + "_part")
 	lastTile(m, name, left, z, m.u32(0), func(t tile) { keep(step(t, acc)) })
 	m.laneSumsAdd(total, acc)
@@ -289,20 +285,22 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 	return m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits")
 }
 
-// sum is the sum of a row, as newRow has it: step is that of addBlocks. The sum goes to keep, or to the total of a part.
-func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec) []vec, keep func(sum vec)) {
-	total := m.laneSums()
+// sum is the sum of a row, in lane 0, as newRow has it: step is that of addBlocks. That of a part goes to its total.
+func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec) []vec) (sum vec) {
+	var total laneSums
 	if l.part {
 		total = loadSums(m, m.param("total"))
+	} else {
+		total = m.laneSums()
 	}
 	pieces(m, "sum", split, left, label, z, others, func(name string, left gp, others []gp, words gp) {
 		addBlocks(m, name, left, z, others, total, func(t tile, acc []vec) []vec { return step(t, words, acc) })
 	})
 	if !l.part {
-		keep(m.laneSumsValue(total))
-		return
+		return m.laneSumsValue(total)
 	}
 	storeSums(m, m.param("total"), total)
+	return vec{}
 }
 
 // loadSums are lanes of float64 that storeSums wrote.
@@ -320,9 +318,11 @@ func storeSums(m machine, p gp, sums laneSums) {
 	}
 }
 
-// store is sum's keep for rowSums.
-func (l rowLoop) store(m machine) func(sum vec) {
-	return func(sum vec) { m.storeFirst(m.param("sums"), rowSumField, sum) }
+// store writes the sum of a row to rowSums; a part has none.
+func (l rowLoop) store(m machine, sum vec) {
+	if !l.part {
+		m.storeFirst(m.param("sums"), rowSumField, sum)
+	}
 }
 
 // finish marks a row as plain and goes on; at slow it marks one that is not, and counts it.
@@ -374,12 +374,12 @@ func rowSum(m machine, l rowLoop) {
 		m.comment("the target's logit; any where there is none")
 		m.copyWord(m.offset(m.param("sums"), rowTargetField), m.indexed(z, m.notNegative(label)))
 	}
-	l.plainSum(m, left, label, z, l.store(m))
+	l.store(m, l.plainSum(m, left, label, z))
 	l.finish(m)
 }
 
-// plainSum is the sum of a row, which goes to keep, or a jump to slow if the row is not plain.
-func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
+// plainSum is sum for a row, or a jump to slow if the row is not plain.
+func (l rowLoop) plainSum(m machine, left, label, z gp) vec {
 	large := m.variable(m.u32(0))
 	look := func(t tile, words gp) {
 		for u, v := range t.x {
@@ -390,6 +390,7 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 		m.comment("any |z| > 40, but the target's?")
 		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
 	}
+	var dst gp
 	var others []gp
 	if l.writes() {
 		l.inPlace(m, z, func() {
@@ -399,13 +400,10 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 			})
 			judge()
 		})
-		others = []gp{m.param("dst")}
+		dst = m.param("dst")
+		others = []gp{dst}
 	}
-	dst := gp{}
-	if l.writes() {
-		dst = others[0]
-	}
-	l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) (sum []vec) {
+	sum := l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) (sum []vec) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
@@ -422,13 +420,9 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 			sum = append(sum, plus(m, e, acc, u))
 		}
 		return sum
-	}, func(sum vec) {
-		judge()
-		keep(sum)
 	})
-	if l.part {
-		judge()
-	}
+	judge()
+	return sum
 }
 
 // inPlace runs f where dst is logits: then a row is looked through before anything is written, since another kernel reads
@@ -448,8 +442,7 @@ func soleLoss(m machine) {
 	l := rowLoop{matrices: []string{"logits"}, sole: true}
 	left, label, z := l.begin(m, false)
 	target := m.broadcast(m.indexed(z, label), 0)
-	sum := m.variable(m.u32(0))
-	l.plainSum(m, left, label, z, func(v vec) { m.set(sum, v) })
+	sum := l.plainSum(m, left, label, z)
 	zero := m.u32(0)
 	row := []vec{sum, zero, zero, target, m.broadcast(m.param("weight"), 0)}
 	m.storeFirst(m.param("losses"), 0, rowEnds(m, [][]vec{row}, loadLossArgs(m, false), false)[0][0])
@@ -498,7 +491,7 @@ func rowShifted(m machine, l rowLoop) {
 	if l.writes() {
 		others = []gp{m.param("dst")}
 	}
-	l.sum(m, false, left, label, z, others, func(t tile, words gp, acc []vec) (sum []vec) {
+	sum := l.sum(m, false, left, label, z, others, func(t tile, words gp, acc []vec) (sum []vec) {
 		for u, v := range t.x {
 			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
 			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
@@ -510,7 +503,8 @@ func rowShifted(m machine, l rowLoop) {
 			sum = append(sum, plus(m, e, acc, u)) // a product by a power of two: no rounding is left out
 		}
 		return sum
-	}, l.store(m))
+	})
+	l.store(m, sum)
 	l.next(m)
 }
 
@@ -542,16 +536,16 @@ func mapRow(m machine, x, dst gp, f func(v vec) vec) {
 	last, lastOut := m.indexed(x, left), m.indexed(dst, left)
 	m.advance(last, -4*rowTile)
 	m.advance(lastOut, -4*rowTile)
-	end := tile{}
-	for u := range rowTile / m.properties().lanes {
-		end.x = append(end.x, m.hold(end.vector(m, last, u)))
+	end := tileAt(m, last, 0)
+	for u, v := range end.x {
+		end.x[u] = m.hold(v)
 	}
 	m.advance(left, -1)
 	wholeTiles(m, "all", left, x, others, func(t tile) { step(t, dst) })
 	step(end, lastOut)
 	m.jump("mapped")
 	m.label("few")
-	tiles(m, "few", left, x, others, m.u32(0), func(t tile) { step(t, dst) })
+	lastTile(m, "few", left, x, m.u32(0), func(t tile) { step(t, dst) })
 	m.label("mapped")
 }
 
@@ -641,8 +635,8 @@ func reciprocals(m machine) {
 	}.emit(m)
 }
 
-// logSums is row.logSum for rows that may not be plain, but for those whose largest logit is infinite.
-func logSums(m machine) {
+// rowLogSum is row.logSum for rows that may not be plain, but for those whose largest logit is infinite.
+func rowLogSum(m machine) {
 	field := func(offset int) place { return place{param: "sums", offset: offset} }
 	elementwise{
 		outs: at0("dst"), ins: []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowPlainField)},
